@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make help` lists what can be made. On a fresh machine (Debian and Go) `sudo make run` and `sudo make test` are enough.
+
+# sudo may leave Go out of PATH; tests call it by its name.
+GO := $(firstword $(shell command -v go) $(wildcard /usr/local/go/bin/go /usr/lib/go/bin/go))
+export PATH := $(PATH):$(dir $(GO)):/usr/local/sbin:/usr/sbin:/sbin
+export HOME ?= $(CURDIR)/build/home
+export CGO_ENABLED := 0
+export GOFLAGS := -buildvcs=false $(filter-out -buildvcs%,$(GOFLAGS))
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+PROGRAMS := $(notdir $(wildcard cmd/*))
+TALLY := build/tally
+LINTERS := build/tools/gofumpt build/tools/staticcheck build/tools/benchstat
+USER_ID := $(shell id -u)
+
+# What the tests use besides Go: a command or file, and the Debian package that brings it.
+NEEDED := runc:runc crun:crun busybox:busybox-static debootstrap:debootstrap newuidmap:uidmap \
+	unshare:util-linux ip:iproute2 git:git
+CERTIFICATES := /etc/ssl/certs/ca-certificates.crt:ca-certificates
+
+# What a test may not skip: the root tier runs as root, and in CI all of the above has been installed.
+PROMISED := root
+ifeq ($(CI),true)
+PROMISED += $(foreach pair,$(NEEDED),command:$(firstword $(subst :, ,$(pair))))
+endif
+
+# The packages whose tests the tiers 1 and 2 run: all but the root's, whose tests are part of `make check`.
+PACKAGES = $$($(GO) list -e ./... | grep -v '^stave$$')
+
+# All checks of staticcheck, without exception.
+STATICCHECKS := all
+
+# What `make run` does in the container: it shows the container's own view.
+LOOK := echo "I am process $$$$ on $$(hostname). All processes that I see:"; ps; \
+	echo; echo "My mounts:"; mount; \
+	echo; echo "My network links:"; ip link; \
+	echo; echo "My capabilities:"; grep Cap /proc/self/status
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help build run check unit root test bench clean need-go need-root
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+build: need-go ## build the programs into bin/, static
+	@tools/install $(CERTIFICATES)
+	@mkdir -p bin
+	@$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ $(PROGRAMS:%=./cmd/%)
+
+run: need-root build ## build, then run a first container that shows what it sees (root; no network, no image)
+	@bin/stave run lab sh -c '$(LOOK)'
+
+check: $(TALLY) $(LINTERS) ## tier 0: form, vet, staticcheck, go fix, imports, comments, sizes, links
+	@echo "check"; rm -f build/check.json; bad=0; \
+	$(TALLY) quiet build/check.json gofumpt build/tools/gofumpt -l . || bad=1; \
+	$(TALLY) step build/check.json "go vet" $(GO) vet ./... || bad=1; \
+	$(TALLY) step build/check.json staticcheck build/tools/staticcheck -checks $(STATICCHECKS) ./... || bad=1; \
+	$(TALLY) quiet build/check.json "go fix" $(GO) fix -diff ./... || bad=1; \
+	$(TALLY) test build/check.json $(GO) test -json . || bad=1; \
+	exit $$bad
+
+unit: $(TALLY) ## tier 1: all tests that need no root
+	@echo "unit"; rm -f build/unit.json
+	@STAVE_TIER=unit $(TALLY) test build/unit.json $(GO) test -json $(PACKAGES)
+
+root: need-root $(TALLY) ## tier 2: all tests, with the real kernel, one package at a time (root)
+	@echo "root"; rm -f build/root.json
+	@STAVE_TIER=root STAVE_PROMISED="$(PROMISED)" \
+	$(TALLY) test build/root.json $(GO) test -json -count=1 -p 1 -timeout 20m $(PACKAGES)
+
+test: need-go ## install what is missing, run every tier that this machine can, count
+	@mkdir -p build; rm -f build/*.json build/summary
+	@tools/install $(NEEDED) $(CERTIFICATES)
+	@tiers="check unit"; \
+	if [ $(USER_ID) -eq 0 ]; then tiers="$$tiers root"; else echo "left out: root (not root; sudo make test runs it)"; fi; \
+	for tier in $$tiers; do $(MAKE) --no-print-directory $$tier; done; \
+	echo "sum"; $(TALLY) sum $$(printf 'build/%s.json ' $$tiers) >build/summary; bad=$$?; \
+	cat build/summary; exit $$bad
+
+bench: need-root build ## time stave beside the peers that are installed (root)
+	@tools/install $(NEEDED)
+	@$(GO) run ./bench
+
+clean: ## remove what was built
+	@rm -rf bin build
+
+$(TALLY): $(wildcard internal/tally/*) | need-go
+	@tools/install $(CERTIFICATES)
+	@$(GO) build -o $@ ./internal/tally
+
+build/tools/%: tools/go.mod tools/go.sum | need-go
+	@echo "building $* (the first time takes minutes)"
+	@$(GO) build -C tools -o ../$@ $$(awk '/\/$*$$/ && !/^module/ {print $$1; exit}' tools/go.mod)
+
+need-go:
+	@[ -n "$(GO)" ] || { echo "make: Go is not in PATH nor in /usr/local/go: see https://go.dev/dl"; exit 1; }
+
+need-root:
+	@[ $(USER_ID) -eq 0 ] || { echo "make: this needs root: sudo make $(MAKECMDGOALS)"; exit 1; }

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench times stave beside the programs that do the same work, and prints one table.
+//
+//	bench [-rounds N] [-bin FOLDER]
+//
+// A shared machine has quick and slow minutes. So the programs take turns: each round runs every one
+// of them once, and what is compared are medians over all rounds, as ratios. A time goes from before
+// the fork to the end of wait4(2), and includes all that the program does for its user: start, making
+// the container, running /bin/true in it, taking everything down. Processor times are those of
+// wait4(2): the program's own and of the processes that it waited for.
+//
+// The container is the one that "runc spec" describes, without a terminal, and its root file system
+// holds a static busybox. The peers:
+//
+//   - runc and crun run the same bundle. crun 1.8 refuses the mixed layout of cgroups (v1 hierarchies
+//     beside a v2 tree): there it is started inside a mount namespace that shows the v1 hierarchies
+//     alone, which is made once, before anything is timed (view_linux.go);
+//   - unshare (util-linux) makes the same namespaces and nothing else: no mounts, no devices, no
+//     limits. It is what the kernel costs;
+//   - fork and exec of the same /bin/true is the floor.
+//
+// A peer that is not installed, or can't run the bundle, is named and left out. Everything that is
+// made lies in one temporary folder, which is removed. It needs root.
+//
+// Read first: main.go, then table.go.
+package main

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The names of the programs in the table.
+const (
+	nameStave   = "stave-oci run"
+	nameRunc    = "runc run"
+	nameCrun    = "crun run"
+	nameUnshare = "unshare"
+)
+
+// subject is one program that is timed.
+type subject struct {
+	name    string
+	args    []string
+	view    *view // nil: in the machine's own mount namespace
+	samples []sample
+}
+
+// bench is all that is timed, and where.
+type bench struct {
+	bin, bundle string
+	errors      *os.File // standard error of the programs
+	view        *view
+	subjects    []*subject
+}
+
+// newBench makes the bundle in dir. bin is the folder of stave's programs.
+func newBench(dir, bin string) (*bench, error) {
+	b := &bench{bin: bin, bundle: filepath.Join(dir, "bundle")}
+	if err := makeBundle(b.bundle, filepath.Join(bin, "stave-oci")); err != nil {
+		return nil, err
+	}
+	var err error
+	if b.errors, err = os.Create(filepath.Join(dir, "stderr")); err != nil {
+		return nil, err
+	}
+	if b.view, err = newView(filepath.Join(dir, "view")); err != nil {
+		b.errors.Close()
+		return nil, err
+	}
+	b.subjects = b.candidates(dir)
+	return b, nil
+}
+
+// close lets go of the view and the file.
+func (b *bench) close() {
+	b.view.close()
+	b.errors.Close()
+}
+
+// candidates are the programs that would be timed, from the least to the most.
+func (b *bench) candidates(dir string) []*subject {
+	id := fmt.Sprintf("stave-bench-%d", os.Getpid())
+	inside := filepath.Join(b.bundle, "rootfs", "bin", "true")
+	oci := filepath.Join(b.bin, "stave-oci")
+	unshare := []string{"unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", inside}
+	return []*subject{
+		{name: "fork and exec", args: []string{inside}},
+		{name: "stave-oci --version", args: []string{oci, "--version"}},
+		{name: nameUnshare, args: unshare},
+		{name: nameStave, args: []string{oci, "run", "--bundle", b.bundle, id}},
+		{name: nameCrun, args: []string{"crun", "--root", filepath.Join(dir, "crun"), "run", "--bundle", b.bundle, id}, view: b.view},
+		{name: nameRunc, args: []string{"runc", "--root", filepath.Join(dir, "runc"), "run", "--bundle", b.bundle, id}},
+		{name: "stave run", args: []string{filepath.Join(b.bin, "stave"), "run", "lab", "true"}},
+	}
+}
+
+// choose runs each program once, and says and leaves out what is missing or fails. It also warms the
+// caches.
+func (b *bench) choose(out io.Writer) {
+	b.subjects = slices.DeleteFunc(b.subjects, func(s *subject) bool {
+		path, err := exec.LookPath(s.args[0])
+		if err != nil {
+			fmt.Fprintf(out, "left out: %s: there is no %s\n", s.name, s.args[0])
+			return true
+		}
+		s.args[0] = path
+		if _, err := b.time(s); err != nil {
+			fmt.Fprintln(out, "left out:", err)
+			return true
+		}
+		return false
+	})
+}
+
+// measure runs all programs in turn. A signal ends it between two runs.
+func (b *bench) measure(ctx context.Context, rounds int) error {
+	for range rounds {
+		for _, s := range b.subjects {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			taken, err := b.time(s)
+			if err != nil {
+				return err
+			}
+			s.samples = append(s.samples, taken)
+		}
+	}
+	return nil
+}
+
+// sizes prints how large stave's programs are.
+func (b *bench) sizes() string {
+	var out strings.Builder
+	for _, name := range []string{"stave-oci", "stave"} {
+		if info, err := os.Stat(filepath.Join(b.bin, name)); err == nil {
+			fmt.Fprintf(&out, "%-34s%10.2f MB\n", "size of "+name, float64(info.Size())/1e6)
+		}
+	}
+	return out.String()
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"stave/container"
+)
+
+// explainCommand prints the program of a container instead of running it.
+func explainCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "explain",
+		Usage:       "print the kernel calls that make a container",
+		ArgsUsage:   "IMAGE [COMMAND...] | --rootfs DIR COMMAND... | --bundle DIR",
+		Description: "Takes the options of run. The script of --shell makes the same container with util-linux and iproute2.",
+		Flags: append(settingsFlags(),
+			&cli.BoolFlag{Name: "shell", Usage: "as a script of util-linux commands that makes the same container", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "json", Usage: "as JSON, for programs", DisableDefaultText: true},
+		),
+		Action: func(c *cli.Context) error {
+			if c.Bool("shell") && c.Bool("json") {
+				return fmt.Errorf("--shell and --json are two forms; choose one")
+			}
+			return withBundle(c, func(b *container.Bundle, id string) error {
+				if c.Bool("shell") && c.String("rootfs")+c.String("bundle") == "" {
+					return explainLab(os.Stdout, b, id, mapsRoot(c))
+				}
+				return explain(os.Stdout, b, id, c.Bool("shell"), c.Bool("json"))
+			})
+		},
+	}
+}
+
+// explainLab prints the script for the built-in image. The root file system that the plan was made
+// with is removed when stave ends, so the script makes one of its own, and removes it. foreign gives
+// its files to the container's root where that is another user of the host.
+func explainLab(w io.Writer, b *container.Bundle, id string, foreign bool) error {
+	script, err := container.ExplainShell(b, container.Options{ID: id})
+	if err != nil {
+		return err
+	}
+	program, err := labProgram()
+	if err != nil {
+		return err
+	}
+	root := b.Spec.Root.Path
+	plant := "export root=$(mktemp -d)\ntrap 'rm -r \"$root\"' EXIT\nchmod 755 \"$root\"\n" + container.Quote(program) + " --plant \"$root\"\n"
+	if foreign {
+		uid, gid := container.MappedRoot()
+		plant += fmt.Sprintf("chown -hR %d:%d \"$root\"\n", uid, gid)
+	}
+	_, err = strings.NewReplacer(
+		"export root="+root+"\n", plant, "trap 'kill $pid || :'", `trap 'kill $pid || :; rm -r "$root"'`,
+		b.Dir, "the image "+labImage, root, "the root",
+	).WriteString(w, script)
+	return err
+}
+
+// explain prints the program in the wanted form.
+func explain(w io.Writer, b *container.Bundle, id string, shell, asJSON bool) error {
+	o := container.Options{ID: id}
+	if shell {
+		text, err := container.ExplainShell(b, o)
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(w, text)
+		return err
+	}
+	lines, err := container.Explain(b, o)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(lines)
+	}
+	for _, l := range lines {
+		if _, err := fmt.Fprintf(w, "%-9s %3d  %s\n               %s\n", l.Side, l.Index, l.Call, l.Why); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"stave/kernel"
+)
+
+// Bundle is a container's configuration and the folder it came from (OCI bundle.md).
+type Bundle struct {
+	// Dir is the absolute path of the bundle; relative paths of the configuration start there.
+	Dir string
+	// Spec is the configuration.
+	Spec *specs.Spec
+}
+
+// configName is the name of the configuration in a bundle.
+const configName = "config.json"
+
+// Load reads and checks the configuration of the bundle in a folder.
+func Load(dir string) (*Bundle, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	data, err := kernel.ReadFile(filepath.Join(dir, configName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not there: is %s a bundle? stave-oci spec makes one: %w", configName, dir, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	spec, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, configName), err)
+	}
+	return &Bundle{Dir: dir, Spec: spec}, nil
+}
+
+// Parse reads a configuration and checks what can be checked without looking at the machine.
+func Parse(data []byte) (*specs.Spec, error) {
+	spec, err := decode(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := check(spec); err != nil {
+		return nil, err
+	}
+	return spec, nil
+}
+
+// check refuses a configuration that can't become a container.
+func check(s *specs.Spec) error {
+	switch {
+	case s.Version == "":
+		return errors.New("ociVersion is missing")
+	case !strings.HasPrefix(s.Version, "1."):
+		return fmt.Errorf("ociVersion %q: this is a runtime for version 1", s.Version)
+	case s.Root == nil || s.Root.Path == "":
+		return errors.New("root.path is missing")
+	case s.Process == nil:
+		return errors.New("process is missing")
+	case len(s.Process.Args) == 0:
+		return errors.New("process.args is empty: which command is to run?")
+	case !strings.HasPrefix(s.Process.Cwd, "/"):
+		return fmt.Errorf("process.cwd %q is not an absolute path", s.Process.Cwd)
+	case s.Linux == nil:
+		return errors.New("linux is missing: this runtime makes Linux containers only")
+	}
+	if err := checkStrings(s); err != nil {
+		return err
+	}
+	return checkUnsupported(s)
+}
+
+// checkStrings refuses strings that the kernel would cut at a NUL byte.
+func checkStrings(s *specs.Spec) error {
+	fields := map[string][]string{"process.args": s.Process.Args, "process.env": s.Process.Env}
+	fields["process.cwd"] = []string{s.Process.Cwd}
+	fields["root.path"] = []string{s.Root.Path}
+	fields["hostname"] = []string{s.Hostname}
+	fields["domainname"] = []string{s.Domainname}
+	fields["linux.maskedPaths"] = s.Linux.MaskedPaths
+	fields["linux.readonlyPaths"] = s.Linux.ReadonlyPaths
+	for _, m := range s.Mounts {
+		fields["mounts of "+m.Destination] = append([]string{m.Destination, m.Source, m.Type}, m.Options...)
+	}
+	for name, values := range fields {
+		for _, v := range values {
+			if strings.ContainsRune(v, 0) {
+				return fmt.Errorf("%s: %q holds a NUL byte", name, v)
+			}
+		}
+	}
+	return nil
+}
+
+// checkUnsupported refuses what this version can't do: a field that is read and then forgotten would
+// be a promise not kept.
+func checkUnsupported(s *specs.Spec) error {
+	asked := map[string]bool{
+		"hooks":                    s.Hooks != nil && hooksCount(s.Hooks) > 0,
+		"process.scheduler":        s.Process.Scheduler != nil,
+		"process.ioPriority":       s.Process.IOPriority != nil,
+		"process.execCPUAffinity":  s.Process.ExecCPUAffinity != nil,
+		"linux.intelRdt":           s.Linux.IntelRdt != nil,
+		"linux.memoryPolicy":       s.Linux.MemoryPolicy != nil,
+		"linux.netDevices":         len(s.Linux.NetDevices) > 0,
+		"linux.resources (limits)": hasLimits(s.Linux.Resources),
+		"linux.cgroupsPath":        s.Linux.CgroupsPath != "",
+	}
+	for field, is := range asked {
+		if is {
+			return fmt.Errorf("%s: this version of stave can't do that; take it out of the configuration", field)
+		}
+	}
+	return nil
+}
+
+// hooksCount counts the hooks of all points.
+func hooksCount(h *specs.Hooks) int {
+	//lint:ignore SA1019 Prestart is deprecated, and still a hook that somebody asked for.
+	return len(h.Prestart) + len(h.CreateRuntime) + len(h.CreateContainer) + len(h.StartContainer) + len(h.Poststart) + len(h.Poststop)
+}
+
+// hasLimits tells whether resources ask for more than device rules. Device rules alone are let
+// through: they restrict what a container with CAP_MKNOD could open, and every engine sends them.
+func hasLimits(r *specs.LinuxResources) bool {
+	if r == nil {
+		return false
+	}
+	return r.Memory != nil || r.CPU != nil || r.Pids != nil || r.BlockIO != nil || len(r.HugepageLimits) > 0 ||
+		r.Network != nil || len(r.Rdma) > 0 || len(r.Unified) > 0
+}
+
+// rootPath returns the absolute path of the root folder.
+func (b *Bundle) rootPath() string {
+	if filepath.IsAbs(b.Spec.Root.Path) {
+		return filepath.Clean(b.Spec.Root.Path)
+	}
+	return filepath.Join(b.Dir, b.Spec.Root.Path)
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"stave/chroot"
+	"stave/kernel"
+	"stave/security"
+)
+
+// confine plans limits, user, capabilities and the system call filter. The order is forced: raising a
+// limit and changing groups need rights that the next calls take away, and a seccomp filter without
+// no_new_privs needs CAP_SYS_ADMIN, so it then comes before the capabilities go.
+func (p *planner) confine() error {
+	process := p.spec.Process
+	limits, err := security.Limits(process.Rlimits)
+	if err != nil {
+		return fmt.Errorf("process.rlimits: %w", err)
+	}
+	p.inside = append(p.inside, limits...)
+	if err := p.personality(); err != nil {
+		return err
+	}
+	who, err := security.NewCredentials(process, p.facts.Security)
+	if err != nil {
+		return fmt.Errorf("process: %w", err)
+	}
+	filter, err := p.seccomp()
+	if err != nil {
+		return fmt.Errorf("linux.seccomp: %w", err)
+	}
+	if len(filter) > 0 {
+		announce := kernel.Call{Request: kernel.Announce{}, Why: "the filter may forbid to say it later"}
+		filter = append([]kernel.Call{announce}, filter...)
+	}
+	p.stdio(who)
+	p.add(kernel.CloseDescriptors{Keep: p.options.Keep}, "a descriptor of the host is a way out of the container")
+	p.add(chroot.WorkingDir{Path: process.Cwd}, "entered while that is allowed, and checked to be inside the root")
+	if !process.NoNewPrivileges {
+		p.inside = append(p.inside, filter...)
+	}
+	p.inside = append(p.inside, who.Become()...)
+	p.umask()
+	p.inside = append(p.inside, who.Restrict()...)
+	if process.NoNewPrivileges {
+		p.add(security.NoNewPrivileges{}, "set-user-ID programs and file capabilities give nothing")
+		p.inside = append(p.inside, filter...)
+	}
+	return nil
+}
+
+// umask plans the file mode mask that the command starts with.
+func (p *planner) umask() {
+	mask := uint32(0o022)
+	if m := p.spec.Process.User.Umask; m != nil {
+		mask = *m
+	}
+	p.add(security.Umask{Mask: mask}, "which permissions new files don't get")
+}
+
+// stdio gives pipes and sockets that are the command's standard streams to its user, who could not
+// reopen /dev/stdout otherwise.
+func (p *planner) stdio(who security.Credentials) {
+	if who.UID == 0 || p.spec.Process.Terminal {
+		return
+	}
+	for _, fd := range p.facts.OwnStdio {
+		p.inside = append(p.inside, kernel.Call{
+			Request: OwnDescriptor{FD: fd, UID: who.UID}, Why: "the user can open /dev/stdin, stdout and stderr again",
+			Ignore: []unix.Errno{unix.EPERM, unix.EROFS, unix.EINVAL},
+		})
+	}
+}
+
+// personality plans the execution domain.
+func (p *planner) personality() error {
+	want := p.spec.Linux.Personality
+	if want == nil {
+		return nil
+	}
+	if len(want.Flags) > 0 {
+		return fmt.Errorf("linux.personality.flags: no flag is known, there are %v", want.Flags)
+	}
+	domains := map[string]uint32{"LINUX": 0, "LINUX32": 8}
+	domain, ok := domains[string(want.Domain)]
+	if !ok {
+		return fmt.Errorf("linux.personality.domain %q: one of LINUX, LINUX32", want.Domain)
+	}
+	p.add(Personality{string(want.Domain), domain}, "linux.personality")
+	return nil
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package container makes one container from an OCI configuration and runs it.
+//
+// A container is the list of kernel calls that the mechanism packages plan, joined in one order:
+//
+//	host       (cgroups: made and limited before the process exists; they come with that package)
+//	           clone, id maps
+//	container  signals, OOM score, namespaces, session
+//	           root file system: mounts, devices, masks          package chroot
+//	           terminal
+//	           sysctls, pivot_root
+//	           limits, capabilities, user, seccomp                package security
+//	           working directory, execve
+//
+// [Plan] is pure: it turns a [Bundle] and the [Facts] about this machine into a kernel.Program, or an
+// error that names the field of the configuration. [Run] executes the program in the foreground,
+// passes signals and the terminal through, reaps, and returns the command's own exit code.
+// [Script] writes the same program as a shell script.
+//
+// What the configuration asks for and this package can't do is refused, never ignored; fields that
+// the specification does not know are ignored, as it demands.
+//
+// Sources: OCI runtime specification 1.3 (config.md, config-linux.md, runtime.md), runc's behaviour
+// where the specification is silent.
+//
+// Read first: plan.go, then bundle.go and run_linux.go.
+package container

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"stave/kernel"
+	"stave/namespaces"
+	"stave/security"
+)
+
+// ReadFacts looks at the machine for what the plan of this bundle needs. It fails when the root
+// folder or a bind source is not there.
+func ReadFacts(b *Bundle) (Facts, error) {
+	f := Facts{UID: os.Geteuid(), IsFile: map[string]bool{}, Modes: map[string]uint32{}}
+	info, err := os.Stat(b.rootPath())
+	if err != nil {
+		return f, fmt.Errorf("root.path: %w", err)
+	}
+	if !info.IsDir() {
+		return f, fmt.Errorf("root.path: %s is not a folder", b.rootPath())
+	}
+	if b.rootPath() == "/" {
+		return f, fmt.Errorf("root.path: / is the root of the machine itself; pivot_root needs another folder")
+	}
+	if f.Security, err = security.ReadFacts(); err != nil {
+		return f, err
+	}
+	f.Ours = ours(b.Spec.Linux.Namespaces)
+	for _, m := range b.Spec.Mounts {
+		if err := f.lookAt(b, m); err != nil {
+			return f, err
+		}
+	}
+	f.Kcore = unix.Access("/proc/kcore", unix.F_OK) == nil
+	f.OwnStdio = pipes()
+	f.Home = homeOf(b.rootPath(), b.Spec.Process)
+	if needsMaps(b.Spec) && f.UID != 0 {
+		f.HasHelpers = hasHelper("newuidmap") && hasHelper("newgidmap")
+	}
+	if strings.Contains(b.Spec.Linux.RootfsPropagation, "shared") {
+		f.SharedParent, err = sharedParent(b.rootPath())
+	}
+	return f, err
+}
+
+// ours compares the files of namespaces that are joined with the caller's own: the same device and
+// inode is the same namespace (namespaces(7)). A file that can't be looked at fails when it is joined.
+func ours(list []specs.LinuxNamespace) map[string]bool {
+	same := map[string]bool{}
+	for _, n := range list {
+		kind, err := namespaces.KindOf(string(n.Type))
+		if n.Path == "" || err != nil {
+			continue
+		}
+		theirs, err1 := os.Stat(n.Path)
+		own, err2 := os.Stat("/proc/self/ns/" + string(kind))
+		same[n.Path] = err1 == nil && err2 == nil && os.SameFile(theirs, own)
+	}
+	return same
+}
+
+// lookAt notes what is needed about one mount.
+func (f *Facts) lookAt(b *Bundle, m specs.Mount) error {
+	switch {
+	case isBind(m):
+		source := b.source(m)
+		info, err := os.Stat(source)
+		if errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("mount on %s: the source %s is not there", m.Destination, source)
+		}
+		if err != nil {
+			return fmt.Errorf("mount on %s: %w", m.Destination, err)
+		}
+		f.IsFile[source] = !info.IsDir()
+	case m.Type == "tmpfs":
+		if mode, found := modeInside(b.rootPath(), m.Destination); found {
+			f.Modes[m.Destination] = mode
+		}
+	case m.Type == "cgroup" || m.Type == "cgroup2":
+		cgroup, err := kernel.ReadFile("/proc/self/cgroup")
+		if err != nil {
+			return err
+		}
+		mounts, err := kernel.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			return err
+		}
+		f.Cgroups = parseCgroups(string(cgroup), string(mounts))
+	}
+	return nil
+}
+
+// source returns the absolute path of a bind's source.
+func (b *Bundle) source(m specs.Mount) string {
+	if filepath.IsAbs(m.Source) {
+		return m.Source
+	}
+	return filepath.Join(b.Dir, m.Source)
+}
+
+// isBind tells whether a mount is a bind: by its options, as the type of a bind is ignored.
+func isBind(m specs.Mount) bool {
+	return slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind") || m.Type == "bind"
+}
+
+// needsMaps tells whether the configuration has a new user namespace.
+func needsMaps(s *specs.Spec) bool {
+	return slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.UserNamespace && n.Path == ""
+	})
+}
+
+// hasHelper tells whether a program is on PATH.
+func hasHelper(name string) bool {
+	_, err := exec.LookPath(name)
+	return err == nil
+}
+
+// pipes returns those of the descriptors 0, 1, 2 that are pipes or sockets: these alone are given to
+// the container's user, never a device of the host.
+func pipes() []int {
+	var list []int
+	for fd := range 3 {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) != nil {
+			continue
+		}
+		if kind := st.Mode & unix.S_IFMT; kind == unix.S_IFIFO || kind == unix.S_IFSOCK {
+			list = append(list, fd)
+		}
+	}
+	return list
+}
+
+// sharedParent returns the mount point a folder lies in, if that mount is shared.
+//
+//	29 24 254:0 / /mnt rw,relatime shared:12 - ext4 /dev/vda rw
+//	              5                7
+func sharedParent(folder string) (string, error) {
+	data, err := kernel.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	best, shared := "", false
+	for line := range strings.Lines(string(data)) {
+		before, _, _ := strings.Cut(line, " - ")
+		fields := strings.Fields(before)
+		if len(fields) < 6 {
+			continue
+		}
+		point := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(fields[4])
+		inside := point == "/" || folder == point || strings.HasPrefix(folder, point+"/")
+		if inside && len(point) >= len(best) {
+			best, shared = point, strings.Contains(strings.Join(fields[6:], " "), "shared:")
+		}
+	}
+	if !shared {
+		return "", nil
+	}
+	return best, nil
+}

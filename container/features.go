@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+
+	"stave/chroot"
+	"stave/security"
+)
+
+// Features says what this runtime can do on this machine (OCI features.md).
+func Features() (*features.Features, error) {
+	facts, err := security.ReadFacts()
+	if err != nil {
+		return nil, err
+	}
+	yes, no := true, false
+	kinds := []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"}
+	return &features.Features{
+		OCIVersionMin: "1.0.0",
+		OCIVersionMax: specs.Version,
+		Hooks:         []string{},
+		MountOptions:  chroot.KnownOptions(),
+		Linux: &features.Linux{
+			Namespaces:   kinds,
+			Capabilities: security.AllCapabilities(facts.LastCapability),
+			Cgroup:       &features.Cgroup{V1: &no, V2: &no, Systemd: &no, SystemdUser: &no, Rdma: &no},
+			Seccomp: &features.Seccomp{
+				Enabled:   &yes,
+				Actions:   security.SeccompActions(),
+				Operators: security.SeccompOperators(),
+				Archs:     security.SeccompArchitectures(),
+			},
+			Apparmor:        &features.Apparmor{Enabled: &facts.AppArmor},
+			Selinux:         &features.Selinux{Enabled: &facts.SELinux},
+			IntelRdt:        &features.IntelRdt{Enabled: &no},
+			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
+		},
+	}, nil
+}
+
+// CheckID refuses a container id that could not be a file name: letters, digits, and _ + - . after
+// the first, as runc has it; at most 1024 characters.
+func CheckID(id string) error {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-."
+	if id == "" || len(id) > 1024 || strings.Trim(id, allowed) != "" || id == "." || id == ".." {
+		return fmt.Errorf("container id %q: letters, digits, and the characters _ + - . are allowed, 1024 at most", id)
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// homeOf returns the home folder of the command's user by the root folder's passwd(5), and "" where the
+// configuration has the variable HOME. A user, or a passwd, that is not known has the home "/".
+func homeOf(root string, process *specs.Process) string {
+	if slices.ContainsFunc(process.Env, func(pair string) bool { return strings.HasPrefix(pair, "HOME=") }) {
+		return ""
+	}
+	_, home, err := lookUser(root, fmt.Sprintf("%d:%d", process.User.UID, process.User.GID))
+	if err != nil {
+		return "/"
+	}
+	return home
+}
+
+// modeInside returns the permissions of a folder below the root folder, and false if it is not there.
+// As in readInside, no link leads out.
+func modeInside(root, name string) (mode uint32, found bool) {
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, false
+	}
+	defer unix.Close(dir)
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(dir, name, &how)
+	if err != nil {
+		return 0, false
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, false
+	}
+	return st.Mode & 0o7777, true
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"stave/chroot"
+	"stave/kernel"
+	"stave/namespaces"
+	"stave/security"
+)
+
+// Options are what the caller of the runtime asks for, beside the configuration.
+type Options struct {
+	// Keep is how many descriptors above 2 the command inherits (--preserve-fds).
+	Keep int
+	// NoPivot moves the root instead of pivoting, for a machine that runs from its initial ramfs.
+	NoPivot bool
+	// NoNewKeyring leaves the session keyring of the caller.
+	NoNewKeyring bool
+	// PidFile, if set, gets the number of the container's process before its command runs.
+	PidFile string
+	// ID names the container; it names its keyring.
+	ID string
+}
+
+// planner builds the two lists.
+type planner struct {
+	bundle       *Bundle
+	spec         *specs.Spec
+	facts        Facts
+	options      Options
+	flags        uintptr // CLONE_NEW* of the new namespaces
+	joined       map[namespaces.Kind]bool
+	host, inside []kernel.Call
+}
+
+// Plan returns the program of a container. It looks at nothing but its arguments. An error names the
+// field of the configuration that can't be done.
+func Plan(b *Bundle, f Facts, o Options) (kernel.Program, error) {
+	p := &planner{bundle: b, spec: b.Spec, facts: f, options: o, joined: map[namespaces.Kind]bool{}}
+	for _, part := range []func() error{
+		p.start, p.namespaces, p.root, p.settings, p.enter, p.confine, p.command,
+	} {
+		if err := part(); err != nil {
+			return kernel.Program{}, err
+		}
+	}
+	return kernel.Program{Host: p.host, Container: p.inside}, nil
+}
+
+// add appends a call of the container side.
+func (p *planner) add(r kernel.Request, why string) {
+	p.inside = append(p.inside, kernel.Call{Request: r, Why: why})
+}
+
+// start plans what must come before the process changes its view of the machine.
+func (p *planner) start() error {
+	p.add(kernel.ResetSignals{}, "a signal ignored by the starter would stay ignored in the container")
+	if score := p.spec.Process.OOMScoreAdj; score != nil {
+		call, err := security.OOMScoreAdj(*score)
+		if err != nil {
+			return fmt.Errorf("process.oomScoreAdj: %w", err)
+		}
+		p.inside = append(p.inside, call)
+	}
+	return nil
+}
+
+// namespaces plans the clone and everything up to a process in all its namespaces.
+func (p *planner) namespaces() error {
+	c := namespaces.Config{Hostname: p.spec.Hostname, Domainname: p.spec.Domainname}
+	seen := map[namespaces.Kind]bool{}
+	for _, n := range p.spec.Linux.Namespaces {
+		kind, err := namespaces.KindOf(string(n.Type))
+		if err != nil {
+			return fmt.Errorf("linux.namespaces: %w", err)
+		}
+		if seen[kind] {
+			return fmt.Errorf("linux.namespaces: %s is there twice", n.Type)
+		}
+		seen[kind] = true
+		if n.Path != "" {
+			c.Joins = append(c.Joins, namespaces.Join{Kind: kind, Path: n.Path})
+			p.joined[kind] = !p.facts.Ours[n.Path] // one that the starter is in is the host's
+		} else {
+			c.New |= kind.Flag()
+		}
+	}
+	p.flags = c.New
+	c.Loopback = c.New&unix.CLONE_NEWNET != 0
+	if err := p.checkNamespaces(c); err != nil {
+		return err
+	}
+	if err := p.identity(&c); err != nil {
+		return err
+	}
+	for clock, offset := range p.spec.Linux.TimeOffsets {
+		if c.Offsets == nil {
+			c.Offsets = map[string]namespaces.Offset{}
+		}
+		c.Offsets[clock] = namespaces.Offset{Seconds: offset.Secs, Nanoseconds: offset.Nanosecs}
+	}
+	const unseen = "until execve nobody in the namespaces may look into this process or at its binary"
+	host, inside := c.Plan()
+	p.host = append(p.host, host...)
+	if c.New&unix.CLONE_NEWUSER == 0 {
+		p.add(security.NonDumpable{}, unseen)
+		p.inside = append(p.inside, inside...)
+	} else { // the files through which ids are mapped belong to the user only as long as he may look
+		p.inside = append(p.inside, inside...)
+		p.add(security.NonDumpable{}, unseen)
+	}
+	p.add(Session{}, "a session of its own: signals typed at the starter's terminal are not for the container")
+	if !p.options.NoNewKeyring {
+		p.inside = append(p.inside, kernel.Call{
+			Request: Keyring{p.options.ID}, Ignore: []unix.Errno{unix.ENOSYS},
+			Why: "keys of the host's session are not for the container",
+		})
+	}
+	return nil
+}
+
+// checkNamespaces refuses settings whose namespace the container doesn't have: they would be made on
+// the host.
+func (p *planner) checkNamespaces(c namespaces.Config) error {
+	has := func(k namespaces.Kind) bool { return c.New&k.Flag() != 0 || p.joined[k] }
+	switch {
+	case !has(namespaces.Mount):
+		return fmt.Errorf("linux.namespaces: a container needs a mount namespace, or its mounts would be the host's")
+	case p.spec.Hostname != "" && !has(namespaces.UTS):
+		return fmt.Errorf("hostname %q without a UTS namespace would rename the host", p.spec.Hostname)
+	case p.spec.Domainname != "" && !has(namespaces.UTS):
+		return fmt.Errorf("domainname %q without a UTS namespace would rename the host's domain", p.spec.Domainname)
+	case len(p.spec.Linux.TimeOffsets) > 0 && c.New&unix.CLONE_NEWTIME == 0:
+		return fmt.Errorf("linux.timeOffsets need a new time namespace")
+	case len(p.spec.Linux.UIDMappings)+len(p.spec.Linux.GIDMappings) > 0 && !has(namespaces.User):
+		return fmt.Errorf("linux.uidMappings need a user namespace")
+	}
+	return nil
+}
+
+// identity plans the maps of a new user namespace.
+func (p *planner) identity(c *namespaces.Config) error {
+	if c.New&unix.CLONE_NEWUSER == 0 {
+		if p.facts.UID != 0 && !p.joined[namespaces.User] {
+			return fmt.Errorf("user %d can't make a container without a user namespace: add one with id maps (stave-oci spec --rootless shows how), or run as root", p.facts.UID)
+		}
+		return nil
+	}
+	c.UIDs, c.GIDs = idMaps(p.spec.Linux.UIDMappings), idMaps(p.spec.Linux.GIDMappings)
+	if len(c.UIDs) == 0 || len(c.GIDs) == 0 {
+		return fmt.Errorf("linux.uidMappings and linux.gidMappings: a new user namespace needs both")
+	}
+	if p.facts.UID == 0 {
+		return nil
+	}
+	switch {
+	case mapsOne(p.spec):
+		c.Mapping = namespaces.Single
+		p.facts.Security.SetgroupsDenied = true
+	case p.facts.HasHelpers:
+		c.Mapping = namespaces.Helpers
+	default:
+		return fmt.Errorf("linux.uidMappings: user %d can map more than himself only with newuidmap and newgidmap: install them (Debian: uidmap) and give him ranges in /etc/subuid and /etc/subgid", p.facts.UID)
+	}
+	return nil
+}
+
+// mapsOne tells whether a configuration maps one user and one group. Nobody's help is needed for that;
+// the kernel then wants setgroups(2) denied (user_namespaces(7)).
+func mapsOne(s *specs.Spec) bool {
+	uids, gids := s.Linux.UIDMappings, s.Linux.GIDMappings
+	return len(uids) == 1 && uids[0].Size == 1 && len(gids) == 1 && gids[0].Size == 1
+}
+
+// idMaps turns OCI id maps into ours.
+func idMaps(list []specs.LinuxIDMapping) []namespaces.IDMap {
+	var maps []namespaces.IDMap
+	for _, m := range list {
+		maps = append(maps, namespaces.IDMap{Inside: m.ContainerID, Outside: m.HostID, Size: m.Size})
+	}
+	return maps
+}
+
+// settings plans what is written through the host's /proc, which an image can't have tampered with:
+// sysctls and labels.
+func (p *planner) settings() error {
+	calls, err := p.sysctls()
+	if err != nil {
+		return err
+	}
+	p.inside = append(p.inside, calls...)
+	for _, label := range []struct {
+		field, value string
+		plan         func(string, security.Facts) ([]kernel.Call, error)
+	}{
+		{"process.apparmorProfile", p.spec.Process.ApparmorProfile, security.AppArmor},
+		{"process.selinuxLabel", p.spec.Process.SelinuxLabel, security.SELinux},
+	} {
+		calls, err := label.plan(label.value, p.facts.Security)
+		if err != nil {
+			return fmt.Errorf("%s: %w", label.field, err)
+		}
+		p.inside = append(p.inside, calls...)
+	}
+	if label := p.spec.Linux.MountLabel; label != "" && !p.facts.Security.SELinux {
+		return fmt.Errorf("linux.mountLabel %q: this kernel has no SELinux", label)
+	} else if label != "" {
+		return fmt.Errorf("linux.mountLabel %q: this version of stave can't label mounts", label)
+	}
+	return nil
+}
+
+// enter plans the change of root.
+func (p *planner) enter() error {
+	if p.options.NoPivot {
+		p.add(chroot.MoveRoot{}, "the caller asked for it: pivot_root refuses the initial ramfs")
+	} else {
+		p.add(chroot.Pivot{}, "from here on no path leads to the host")
+	}
+	if flags, err := p.propagation(); err != nil {
+		return err
+	} else if flags&(unix.MS_SHARED|unix.MS_UNBINDABLE) != 0 {
+		p.add(chroot.Propagation{Target: "/", Host: true, Flags: flags}, "linux.rootfsPropagation")
+	}
+	return nil
+}
+
+// command plans the last steps: the folder to start in was entered by confine.
+func (p *planner) command() error {
+	if limit := p.options.Keep; limit < 0 {
+		return fmt.Errorf("%d descriptors to keep", limit)
+	}
+	if p.options.PidFile != "" {
+		const point = "the pid file"
+		p.add(kernel.Wait{Point: point}, "whoever asked for the file reads it once the command runs")
+		p.host = append(p.host,
+			kernel.Call{Request: kernel.Await{Point: point}, Why: "nothing but execve can fail now"},
+			kernel.Call{Request: PidFile{p.options.PidFile}, Why: "the caller wants the number of the container's process"},
+			kernel.Call{Request: kernel.Release{Point: point}, Why: "the file is there"})
+	}
+	p.add(kernel.Exec{Args: p.spec.Process.Args, Env: p.environment()}, "the set-up process becomes the container's command")
+	return nil
+}
+
+// environment returns the command's variables. Of a name that is there twice the last value counts, where
+// the C library would take the first; and there is always a HOME, on which engines rely.
+func (p *planner) environment() []string {
+	var env []string
+	place := map[string]int{}
+	for _, pair := range p.spec.Process.Env {
+		name, _, _ := strings.Cut(pair, "=")
+		if i, found := place[name]; found {
+			env[i] = pair
+			continue
+		}
+		place[name] = len(env)
+		env = append(env, pair)
+	}
+	if p.facts.Home != "" {
+		env = append(env, "HOME="+p.facts.Home)
+	}
+	return env
+}
+
+// hasNew tells whether a namespace of the kind is made for this container.
+func (p *planner) hasNew(kind namespaces.Kind) bool { return p.flags&kind.Flag() != 0 }
+
+// own tells whether the container has a namespace of the kind that is not its starter's.
+func (p *planner) own(kind namespaces.Kind) bool {
+	return p.hasNew(kind) || p.joined[kind]
+}

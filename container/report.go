@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import "stave/kernel"
+
+// Line is one call of a container's program, for people and for other programs.
+type Line struct {
+	Side  kernel.Side `json:"side"`
+	Index int         `json:"index"`
+	Count int         `json:"count"`
+	Call  string      `json:"call"`
+	Why   string      `json:"why"`
+	Shell string      `json:"shell,omitempty"`
+}
+
+// Explain lists the calls that make the container of a bundle on this machine, in the order in which
+// they happen.
+func Explain(b *Bundle, o Options) ([]Line, error) {
+	facts, err := ReadFacts(b)
+	if err != nil {
+		return nil, err
+	}
+	program, err := Plan(b, facts, o)
+	if err != nil {
+		return nil, err
+	}
+	var lines []Line
+	for _, s := range program.Steps() {
+		lines = append(lines, Line{s.Side, s.Index, s.Count, s.Call.String(), s.Call.Why, s.Call.Shell()})
+	}
+	return lines, nil
+}
+
+// ExplainShell returns the same as a bash script, see [Script].
+func ExplainShell(b *Bundle, o Options) (string, error) {
+	facts, err := ReadFacts(b)
+	if err != nil {
+		return "", err
+	}
+	return Script(b, facts, o)
+}
+
+// Quote joins words so that a POSIX shell reads them back as they are.
+func Quote(words ...string) string { return kernel.Quote(words...) }

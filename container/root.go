@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"stave/chroot"
+	"stave/kernel"
+	"stave/namespaces"
+	"stave/security"
+)
+
+// root plans the container's root file system.
+func (p *planner) root() error {
+	p.add(security.Umask{}, "modes of new files and devices are taken as they are written here")
+	propagation, err := p.propagation()
+	if err != nil {
+		return err
+	}
+	mounts, err := p.mounts()
+	if err != nil {
+		return err
+	}
+	devices, err := p.devices()
+	if err != nil {
+		return err
+	}
+	r := chroot.Root{
+		Path: p.bundle.rootPath(), ReadOnly: p.spec.Root.Readonly,
+		Propagation: propagation, SharedParent: p.facts.SharedParent,
+		Mounts: mounts, Devices: devices, BindDevices: p.own(namespaces.User),
+		Masked: p.spec.Linux.MaskedPaths, ReadOnlyPaths: p.spec.Linux.ReadonlyPaths,
+		WorkingDir: p.spec.Process.Cwd, NoDevices: p.ownDev() && !p.allDevices(), Late: p.terminal(),
+	}
+	if p.bindsDev() {
+		r.Devices = nil // the host's own /dev is lent as it is: nothing is made in it
+	} else {
+		r.Links = chroot.DefaultLinks(p.facts.Kcore)
+	}
+	p.host = append(r.HostCalls(), p.host...)
+	p.inside = append(p.inside, r.Calls()...)
+	return nil
+}
+
+// propagation reads linux.rootfsPropagation.
+func (p *planner) propagation() (uintptr, error) {
+	name := p.spec.Linux.RootfsPropagation
+	known := map[string]uintptr{
+		"": 0, "private": unix.MS_PRIVATE, "rprivate": unix.MS_PRIVATE | unix.MS_REC,
+		"slave": unix.MS_SLAVE, "rslave": unix.MS_SLAVE | unix.MS_REC,
+		"shared": unix.MS_SHARED, "rshared": unix.MS_SHARED | unix.MS_REC,
+		"unbindable": unix.MS_UNBINDABLE, "runbindable": unix.MS_UNBINDABLE | unix.MS_REC,
+	}
+	flags, ok := known[name]
+	if !ok {
+		return 0, fmt.Errorf("linux.rootfsPropagation %q: one of private, shared, slave, unbindable, with or without r", name)
+	}
+	return flags, nil
+}
+
+// mounts turns the configuration's mounts into chroot's.
+func (p *planner) mounts() ([]chroot.MountPoint, error) {
+	var list []chroot.MountPoint
+	for _, m := range p.spec.Mounts {
+		if m.Destination == "" {
+			return nil, fmt.Errorf("mounts: the destination of %s is missing", m.Type)
+		}
+		if m.Type == "cgroup" || m.Type == "cgroup2" && !isBind(m) {
+			if len(p.facts.Cgroups) == 0 {
+				return nil, fmt.Errorf("mount on %s: no cgroup is mounted on this machine that could be shown there; take the mount out of the configuration", m.Destination)
+			}
+			list = append(list, p.cgroupMounts(m)...)
+			continue
+		}
+		point := chroot.MountPoint{Type: m.Type, Source: m.Source, Target: path.Clean("/" + m.Destination), Options: chroot.ParseOptions(m.Options)}
+		point.UIDs, point.GIDs = idRanges(m.UIDMappings), idRanges(m.GIDMappings)
+		if len(point.UIDs) > 0 || len(point.GIDs) > 0 {
+			point.Options.IDMap = true // mappings alone ask for it (config.md, "Mounts")
+		}
+		if mode, found := p.facts.Modes[m.Destination]; found && !strings.Contains(point.Options.Data, "mode=") {
+			// As runc and crun have it, a tmpfs is as open as the folder that it hides.
+			point.Options.Data = strings.TrimPrefix(fmt.Sprintf("%s,mode=%o", point.Options.Data, mode), ",")
+		}
+		if isBind(m) {
+			if point.Options.Data != "" { // nobody would read it: a misspelt "ro" must not give write access
+				return nil, fmt.Errorf("mount on %s: unknown option %q of a bind", m.Destination, point.Options.Data)
+			}
+			point.Source = p.bundle.source(m)
+			point.File = p.facts.IsFile[point.Source]
+			if point.Options.Flags&unix.MS_BIND == 0 {
+				point.Options.Flags |= unix.MS_BIND | unix.MS_REC
+			}
+		}
+		list = append(list, point)
+	}
+	return list, nil
+}
+
+// idRanges turns the id maps of a mount into chroot's.
+func idRanges(list []specs.LinuxIDMapping) []chroot.IDRange {
+	var ranges []chroot.IDRange
+	for _, m := range list {
+		ranges = append(ranges, chroot.IDRange{Inside: m.ContainerID, Outside: m.HostID, Size: m.Size})
+	}
+	return ranges
+}
+
+// cgroupMounts shows the container its cgroups: the one tree of v2, or with v1 a tmpfs that has a
+// folder for each hierarchy. With a cgroup namespace the kernel shows the right part of a hierarchy;
+// without one that part is bound.
+func (p *planner) cgroupMounts(m specs.Mount) []chroot.MountPoint {
+	options := chroot.ParseOptions(m.Options)
+	target := path.Clean("/" + m.Destination)
+	var v1 []Hierarchy
+	for _, h := range p.facts.Cgroups {
+		if h.Controllers != "" {
+			v1 = append(v1, h)
+		}
+	}
+	if len(v1) == 0 {
+		return []chroot.MountPoint{p.cgroupMount("cgroup2", p.facts.Cgroups[0], target, options)}
+	}
+	inside := options
+	inside.Flags &^= unix.MS_RDONLY
+	list := []chroot.MountPoint{{
+		Type: "tmpfs", Source: "tmpfs", Target: target, Why: "a folder for each cgroup v1 hierarchy",
+		Options: chroot.Options{Flags: inside.Flags, Data: "mode=755"},
+	}}
+	for _, h := range v1 {
+		list = append(list, p.cgroupMount("cgroup", h, path.Join(target, path.Base(h.Mount)), options))
+	}
+	if options.Flags&unix.MS_RDONLY != 0 { // only now: the hierarchies' folders had to be made in it
+		list = append(list, chroot.MountPoint{Target: target, Options: chroot.Options{Flags: unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY}})
+	}
+	return list
+}
+
+// cgroupMount plans the mount of one hierarchy.
+func (p *planner) cgroupMount(kind string, h Hierarchy, target string, options chroot.Options) chroot.MountPoint {
+	const why = "the container sees its own limits"
+	if p.hasNew(namespaces.Cgroup) && !p.own(namespaces.User) || p.hasNew(namespaces.Cgroup) && kind == "cgroup2" {
+		options.Data = h.Controllers
+		return chroot.MountPoint{Type: kind, Source: kind, Target: target, Options: options, Why: why}
+	}
+	options.Flags |= unix.MS_BIND | unix.MS_REC
+	options.Data = ""
+	return chroot.MountPoint{Source: filepath.Join(h.Mount, h.Own), Target: target, Options: options, Why: why}
+}
+
+// devices returns the default device nodes and the configuration's own, which win.
+func (p *planner) devices() ([]chroot.Device, error) {
+	kinds := map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}
+	devices := chroot.DefaultDevices()
+	for _, d := range p.spec.Linux.Devices {
+		kind, ok := kinds[d.Type]
+		if !ok {
+			return nil, fmt.Errorf("linux.devices: type %q of %s: one of c, b, u, p", d.Type, d.Path)
+		}
+		if d.Major < 0 || d.Minor < 0 {
+			return nil, fmt.Errorf("linux.devices: negative number of %s: %d %d", d.Path, d.Major, d.Minor)
+		}
+		device := chroot.Device{Path: path.Clean("/" + d.Path), Mode: kind | 0o666, Major: uint32(d.Major), Minor: uint32(d.Minor)}
+		if d.FileMode != nil {
+			device.Mode = kind | uint32(d.FileMode.Perm())
+		}
+		if d.UID != nil {
+			device.UID = int(*d.UID)
+		}
+		if d.GID != nil {
+			device.GID = int(*d.GID)
+		}
+		devices = slices.DeleteFunc(devices, func(other chroot.Device) bool { return other.Path == device.Path })
+		devices = append(devices, device)
+	}
+	return devices, nil
+}
+
+// ownDev tells whether the container's /dev is a mount of its own.
+func (p *planner) ownDev() bool {
+	return slices.ContainsFunc(p.spec.Mounts, func(m specs.Mount) bool { return path.Clean("/"+m.Destination) == "/dev" })
+}
+
+// allDevices tells whether the device rules allow everything, as for a privileged container.
+func (p *planner) allDevices() bool {
+	return p.spec.Linux.Resources != nil && slices.ContainsFunc(p.spec.Linux.Resources.Devices, func(d specs.LinuxDeviceCgroup) bool {
+		return d.Allow && (d.Type == "" || d.Type == "a") && d.Major == nil && d.Minor == nil
+	})
+}
+
+// bindsDev tells whether the configuration binds a /dev of the host.
+func (p *planner) bindsDev() bool {
+	return slices.ContainsFunc(p.spec.Mounts, func(m specs.Mount) bool {
+		return path.Clean("/"+m.Destination) == "/dev" && isBind(m)
+	})
+}
+
+// sysctls plans linux.sysctl, for the parameters that belong to one of the container's own
+// namespaces; any other would change the host.
+func (p *planner) sysctls() ([]kernel.Call, error) {
+	var names []string
+	for name := range p.spec.Linux.Sysctl {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var calls []kernel.Call
+	for _, name := range names {
+		kind, err := sysctlNamespace(name)
+		if err != nil {
+			return nil, fmt.Errorf("linux.sysctl: %w", err)
+		}
+		if !p.own(kind) {
+			return nil, fmt.Errorf("linux.sysctl: %s without a %s namespace of the container's own would change the host", name, kind)
+		}
+		calls = append(calls, kernel.Call{
+			Request: kernel.WriteFile{Path: "/proc/sys/" + sysctlPath(name), Data: p.spec.Linux.Sysctl[name]},
+			Why:     "a kernel parameter of the container's own",
+		})
+	}
+	return calls, nil
+}
+
+// sysctlPath turns a name into a path: dots and slashes change places, so that a slash in a name
+// stands for a dot in a file's name, as sysctl(8) has it.
+func sysctlPath(name string) string {
+	if slash := strings.Index(name, "/"); slash >= 0 && slash < strings.Index(name+".", ".") {
+		return name
+	}
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '.':
+			return '/'
+		case '/':
+			return '.'
+		}
+		return r
+	}, name)
+}
+
+// sysctlNamespace returns the kind of namespace a kernel parameter belongs to.
+func sysctlNamespace(name string) (namespaces.Kind, error) {
+	file := sysctlPath(name)
+	if path.Clean("/"+file) != "/"+file {
+		return "", fmt.Errorf("%q is no name of a kernel parameter", name)
+	}
+	ipc := []string{
+		"kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall", "kernel/shmmax",
+		"kernel/shmmni", "kernel/shm_rmid_forced",
+	}
+	switch {
+	case slices.Contains(ipc, file) || strings.HasPrefix(file, "fs/mqueue/"):
+		return namespaces.IPC, nil
+	case strings.HasPrefix(file, "net/"):
+		return namespaces.Network, nil
+	case file == "kernel/domainname":
+		return namespaces.UTS, nil
+	case file == "kernel/hostname":
+		return "", fmt.Errorf("%s is set by the field hostname", name)
+	}
+	return "", fmt.Errorf("%s belongs to the whole machine, not to a namespace", name)
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"stave/kernel"
+)
+
+// Step is what [RunOptions].Step gets: a call of the program, with its place.
+type Step = kernel.Step
+
+// RunOptions say how a container is run in the foreground.
+type RunOptions struct {
+	Options
+	// Step, if set, is called before each call of the program.
+	Step func(Step) error
+}
+
+// Exit codes of a container that could not run its command (sh(1), and what docker and runc give).
+const (
+	CodeNotFound      = 127
+	CodeNotExecutable = 126
+)
+
+// Run makes the container of a bundle and runs it until its command ends. Signals that the caller gets
+// are passed on, the terminal is too. It returns the command's exit code, 128+n when signal n ended
+// it; with an error, the code is 127 or 126 when the command could not be executed, and 0 otherwise.
+func Run(b *Bundle, o RunOptions) (code int, err error) {
+	if err := sealProgram(b.Spec); err != nil {
+		return 0, err
+	}
+	facts, err := ReadFacts(b)
+	if err != nil {
+		return 0, err
+	}
+	tty, err := newTerminal(b.Spec)
+	if err != nil {
+		return 0, err
+	}
+	defer tty.close()
+	program, err := Plan(b, facts, o.Options)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return 0, fmt.Errorf("become the reaper of the container's orphans: %w", err)
+	}
+	signals := make(chan os.Signal, 64)
+	defer signal.Stop(signals)
+	process, err := program.Start(kernel.Options{
+		Step: o.Step, Slots: tty.slots(), Cloned: func() { signal.Notify(signals, forwarded()...) },
+	})
+	if err != nil {
+		return execCode(err), explain(err)
+	}
+	if err := tty.start(); err != nil {
+		unix.Kill(process.Pid, unix.SIGKILL)
+		reap(process.Pid)
+		return 0, err
+	}
+	go forward(process.Pid, signals, tty)
+	status := reap(process.Pid)
+	if err := tty.finish(); err != nil {
+		return 0, err
+	}
+	return exitCode(status), nil
+}
+
+// forwarded lists the signals that are passed on: those that people and programs send to a container.
+// Asking Go for a signal costs two changes of thread, so there are no more of them, and it is done while
+// the container's process is at work. A signal that comes before
+// that ends this program, and with it the set-up: the process finds the socket to its parent broken.
+func forwarded() []os.Signal {
+	const halt, powerOff = unix.Signal(34 + 3), unix.Signal(34 + 4) // SIGRTMIN+3 and +4, to a systemd (systemd(1))
+	return []os.Signal{
+		unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM,
+		unix.SIGCONT, unix.SIGTSTP, unix.SIGWINCH, unix.SIGPWR, halt, powerOff,
+	}
+}
+
+// forward passes signals on to the container's process, and a change of size to its terminal, until
+// this process ends.
+func forward(pid int, signals <-chan os.Signal, tty *terminal) {
+	for s := range signals {
+		switch {
+		case s == unix.SIGWINCH && tty != nil:
+			tty.resize()
+		case s == unix.SIGHUP && tty != nil:
+			hangUp(pid, tty)
+		default:
+			unix.Kill(pid, s.(unix.Signal))
+		}
+	}
+}
+
+// hangUp passes on that the caller's terminal is gone: the container's goes too, which the kernel tells
+// its session. Nobody could type to what is left, so it is killed after a grace: the first process of
+// a PID namespace ignores a SIGHUP that it has no handler for (pid_namespaces(7)).
+func hangUp(pid int, tty *terminal) {
+	const grace = 2 * time.Second
+	tty.hangUp()
+	unix.Kill(pid, unix.SIGHUP)
+	time.AfterFunc(grace, func() { unix.Kill(pid, unix.SIGKILL) })
+}
+
+// reap waits for the container's process. As the reaper of orphans (PR_SET_CHILD_SUBREAPER, prctl(2))
+// the caller inherits the processes of a container that has no PID namespace of its own: they are
+// collected as they end, and killed when the container's process has.
+func reap(pid int) unix.WaitStatus {
+	for {
+		var status unix.WaitStatus
+		got, err := unix.Wait4(-1, &status, 0, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return status // there is no child: the kernel's answer is all there is
+		case got == pid:
+			killOrphans()
+			return status
+		}
+	}
+}
+
+// killOrphans ends the processes that the container left to us, and theirs.
+func killOrphans() {
+	for {
+		got, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		if err == unix.EINTR || got > 0 {
+			continue
+		}
+		if err != nil {
+			return // none is left; with a PID namespace, none was
+		}
+		list, err := childrenOf(os.Getpid())
+		children := strings.Fields(list)
+		if err != nil || len(children) == 0 {
+			return
+		}
+		for _, child := range children {
+			if pid, err := strconv.Atoi(child); err == nil {
+				unix.Kill(pid, unix.SIGKILL)
+				unix.Wait4(pid, nil, 0, nil)
+			}
+		}
+	}
+}
+
+// childrenOf lists the children of all threads of a process (proc_pid_task_tid_children(5)).
+func childrenOf(pid int) (string, error) {
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return "", err
+	}
+	var all strings.Builder
+	for _, task := range tasks {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, task.Name()))
+		if err != nil {
+			continue // the thread has ended
+		}
+		all.Write(data)
+	}
+	return all.String(), nil
+}
+
+// exitCode is the code a shell would give: the command's own, or 128+n for signal n.
+func exitCode(status unix.WaitStatus) int {
+	if status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return status.ExitStatus()
+}
+
+// execCode returns the exit code for a command that could not be executed, and 0 for other errors.
+func execCode(err error) int {
+	var call *kernel.CallError
+	if !errors.As(err, &call) {
+		return 0
+	}
+	if _, ok := call.Call.Request.(kernel.Exec); !ok {
+		return 0
+	}
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return CodeNotFound
+	}
+	return CodeNotExecutable
+}

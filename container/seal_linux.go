@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"stave/security"
+)
+
+// CheckProgram refuses to run a program of the host that a container has started through
+// /proc/self/exe; see security.Displaced. Programs that make containers call it first of all.
+func CheckProgram() error {
+	if security.Displaced() {
+		return errors.New("this program is not where its name leads to: it was started inside a container by /proc/self/exe, or its file has been replaced")
+	}
+	return nil
+}
+
+// sealProgram makes this program run from a copy in memory that nobody can write to, where somebody
+// else in the container could get at it: a command or its #! line may name /proc/self/exe, and then
+// the host's program runs inside the container until [CheckProgram] ends it (CVE-2019-5736). In a PID
+// namespace of its own the container's first process is alone at that moment; in one that it joins,
+// others wait. It does not return when it changes the program.
+func sealProgram(spec *specs.Spec) error {
+	joins := slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.PIDNamespace && n.Path != ""
+	})
+	if !joins || security.Sealed() {
+		return nil
+	}
+	program, err := security.SealedCopy()
+	if err != nil {
+		return fmt.Errorf("protect this program from the container: %w", err)
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", program.Fd())
+	return fmt.Errorf("execute the sealed copy: %w", unix.Exec(path, os.Args, os.Environ()))
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package witness
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// look lists everything of a place that a test could leave behind, one phrase each. What can't be read is not there.
+func (p *place) look() []string {
+	seen := files(p.temp + "/*")
+	if p.isolated {
+		mounts, _ := mountsOf(0)
+		seen = append(seen, describeMounts(mounts)...)
+		seen = append(seen, links()...)
+		seen = append(seen, "host name "+hostName())
+	}
+	if p.lock != nil {
+		mounts, _ := mountsOf(0)
+		seen = append(seen, cgroups(mounts)...)
+		seen = append(seen, files("/tmp/stave*", "/run/netns/*", "/run/stave/*", "/var/lib/stave/*/*")...)
+	}
+	return seen
+}
+
+// difference is what is in after more often than in before, in order.
+func difference(before, after []string) []string {
+	count := map[string]int{}
+	for _, phrase := range before {
+		count[phrase]++
+	}
+	var more []string
+	for _, phrase := range slices.Sorted(slices.Values(after)) {
+		if count[phrase]--; count[phrase] < 0 {
+			more = append(more, phrase)
+		}
+	}
+	return more
+}
+
+// describeMounts says of each mount where it is and what. The mount that ip-netns(8) makes of /run/netns is left out:
+// it belongs to that program, which keeps it for good.
+func describeMounts(mounts []Mount) []string {
+	var phrases []string
+	for _, m := range mounts {
+		switch {
+		case m.Type == "nsfs":
+			phrases = append(phrases, fmt.Sprintf("namespace %s kept by the file %s", m.Root, m.Point))
+		case m.Point != "/run/netns":
+			phrases = append(phrases, fmt.Sprintf("mount %s (%s)", m.Point, m.Type))
+		}
+	}
+	return phrases
+}
+
+// links lists the network links of the calling thread's namespace, without those that a tunnel's kernel module adds to
+// every namespace when it is loaded.
+func links() []string {
+	all, _ := net.Interfaces() // asks netlink, on the calling thread
+	var phrases []string
+	for _, link := range all {
+		switch link.Name {
+		case "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0":
+		default:
+			phrases = append(phrases, "link "+link.Name)
+		}
+	}
+	return phrases
+}
+
+// hostName is the host name of the calling thread's UTS namespace.
+func hostName() string {
+	var names unix.Utsname
+	if err := unix.Uname(&names); err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(names.Nodename[:])
+}
+
+// cgroups lists the groups of all mounted hierarchies.
+func cgroups(mounts []Mount) []string {
+	var phrases []string
+	for _, m := range mounts {
+		if m.Type != "cgroup" && m.Type != "cgroup2" {
+			continue
+		}
+		filepath.WalkDir(m.Point, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() && !ofSystemd(path) {
+				phrases = append(phrases, "cgroup "+path)
+			}
+			return nil // a group that went away meanwhile is no error
+		})
+	}
+	return phrases
+}
+
+// ofSystemd says whether a cgroup is a unit that systemd makes and removes when it likes, and not one of stave's.
+func ofSystemd(path string) bool {
+	if strings.Contains(path, "stave") {
+		return false
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		switch filepath.Ext(part) {
+		case ".service", ".scope", ".slice", ".mount", ".socket":
+			return true
+		}
+	}
+	return false
+}
+
+// files lists the files that match the patterns.
+func files(patterns ...string) []string {
+	var phrases []string
+	for _, pattern := range patterns {
+		paths, _ := filepath.Glob(pattern)
+		for _, path := range paths {
+			if _, err := os.Lstat(path); err == nil {
+				phrases = append(phrases, "file "+path)
+			}
+		}
+	}
+	return phrases
+}
