@@ -194,10 +194,10 @@ func TestInteractive(t *testing.T) {
 	s.send("sleep 1000 &\r")
 	s.expect("[1] ")
 	s.expect(prompt())
-	s.send("kill %1; wait; sh -c 'exit 3' & sh -c 'sleep 1000' &\r")
+	s.send("kill %1; wait; sh -c 'until test -e go; do sleep 0.02; done; exit 3' & sh -c 'sleep 1000' &\r")
 	s.expect("[2] ")
 	s.expect(prompt())
-	s.send("kill %2; while kill -0 $! 2>/dev/null; do sleep 0.02; done\r")
+	s.send("touch go; kill %2; while kill -0 %1 || kill -0 $!; do sleep 0.02; done 2>/dev/null\r")
 	s.expect("[1] Exit 3 ")
 	s.expect("[2] Terminated ")
 	s.expect(prompt())
@@ -301,8 +301,10 @@ func TestHangUpFirst(t *testing.T) {
 	go func() { ended <- s.cmd.Wait() }()
 	select {
 	case <-ended:
-		if code := s.cmd.ProcessState.ExitCode(); code != 129 {
-			t.Errorf("code %d", code)
+		// The kernel may let the default action through to PID 1 while one of its threads blocks the signal to fork.
+		status := s.cmd.ProcessState.Sys().(syscall.WaitStatus)
+		if status.ExitStatus() != 129 && status.Signal() != unix.SIGHUP {
+			t.Errorf("it ended with %v", s.cmd.ProcessState)
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("PID 1 lives on")

@@ -32,14 +32,15 @@ func (s *Shell) interrupt(code int) {
 	s.abandon()
 }
 
-// waitForeground waits until a process has ended, or, with a terminal, has been stopped, and gives its exit code.
-func (s *Shell) waitForeground(p *process) int {
+// waitForeground waits until a process of a job has ended, or, with a terminal, has been stopped, and gives its exit code.
+func (s *Shell) waitForeground(j *job, p *process) int {
 	if s.tty == nil {
 		<-p.done
 		return p.code()
 	}
 	select {
 	case <-p.stopped:
+		j.stop()
 		s.interrupt(128 + int(unix.SIGTSTP))
 		return 128 + int(unix.SIGTSTP)
 	case <-p.done:
@@ -71,9 +72,9 @@ func (s *Shell) foregroundBuiltin(_ context.Context, hc interp.HandlerContext, a
 	fmt.Fprintln(hc.Stdout, j.text)
 	s.tty.give(j.group)
 	s.drainStops(j)
-	j.signal(unix.SIGCONT)
+	j.resume()
 	for _, p := range j.procs {
-		code := s.waitForeground(p)
+		code := s.waitForeground(j, p)
 		if code == 128+int(unix.SIGTSTP) && !p.ended() {
 			s.tty.reclaim()
 			return exitError(code) // it is in the table still
@@ -101,7 +102,7 @@ func (s *Shell) backgroundBuiltin(_ context.Context, hc interp.HandlerContext, a
 		return s.complain(hc, args, err)
 	}
 	s.drainStops(j)
-	j.signal(unix.SIGCONT)
+	j.resume()
 	fmt.Fprintf(hc.Stdout, "[%d] %s &\n", j.number, j.text)
 	return nil
 }

@@ -24,9 +24,10 @@ func (s *Shell) execute(ctx context.Context, args []string) error {
 	if run, ok := s.builtin(args[0]); ok {
 		return s.runTraps(ctx, hc, run(ctx, hc, args))
 	}
-	child, wait, code := s.start(ctx, args, &startOptions{job: s.foregroundJob()})
+	j := s.foregroundJob()
+	child, wait, code := s.start(ctx, args, &startOptions{job: j})
 	if child != nil {
-		code = s.waitForeground(child)
+		code = s.waitForeground(j, child)
 		wait()
 	}
 	return s.runTraps(ctx, hc, exitError(code))

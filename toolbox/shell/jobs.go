@@ -22,7 +22,8 @@ type job struct {
 	reported   bool // the user has been told that it ended
 
 	mu    sync.Mutex
-	group int // process group, 0 before the first process
+	group int  // process group, 0 before the first process
+	halt  bool // Ctrl-Z stopped a process of it: those that start later stop too
 	procs []*process
 }
 
@@ -49,7 +50,26 @@ func (j *job) start(s *Shell, path string, args []string, attr *syscall.ProcAttr
 		j.group = child.pid
 	}
 	j.procs = append(j.procs, child)
+	if j.halt {
+		_ = unix.Kill(child.pid, unix.SIGTSTP) // it was not in the group yet when the terminal signalled that
+	}
 	return child, nil
+}
+
+// stop stops the processes of the job that Ctrl-Z has not reached, and those that start from now on.
+func (j *job) stop() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.halt = true
+	j.signal(unix.SIGTSTP)
+}
+
+// resume lets a stopped job go on.
+func (j *job) resume() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.halt = false
+	j.signal(unix.SIGCONT)
 }
 
 // state is what jobs prints: Running, Stopped, or how the job ended. The caller needs no lock for a job that gets no more

@@ -40,13 +40,15 @@ func (p *process) ended() bool {
 // processes is the children of the shell. One reaper waits for any child, wait4(-1): so as PID 1 it also takes away the
 // orphans that the kernel gives it, and no wait of somebody else can steal a status.
 type processes struct {
-	mu    sync.Mutex
-	known map[int]*process
+	mu       sync.Mutex
+	known    map[int]*process
+	starting int                     // forks that have not returned
+	early    map[int]unix.WaitStatus // what children did that no fork has returned yet
 }
 
 // newProcesses makes the table and starts its reaper, which lives as long as the shell.
 func newProcesses() *processes {
-	p := &processes{known: map[int]*process{}}
+	p := &processes{known: map[int]*process{}, early: map[int]unix.WaitStatus{}}
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	go func() {
@@ -57,17 +59,42 @@ func newProcesses() *processes {
 	return p
 }
 
-// start forks and executes. The lock is held meanwhile: the reaper must not see a child that isn't in the table yet.
+// start forks and executes. The reaper goes on meanwhile: a child that Ctrl-Z stops before its execve would else hold this
+// fork for ever, since ForkExec waits for the execve.
 func (p *processes) start(path string, argv []string, attr *syscall.ProcAttr) (*process, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.starting++
+	p.mu.Unlock()
 	pid, err := syscall.ForkExec(path, argv, attr)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	status, early := p.early[pid]
+	if p.starting--; p.starting == 0 {
+		clear(p.early)
+	}
 	if err != nil {
 		return nil, err
 	}
 	child := &process{pid: pid, done: make(chan struct{}), stopped: make(chan struct{}, 1)}
 	p.known[pid] = child
+	switch {
+	case early && status.Stopped():
+		_ = unix.Kill(pid, status.StopSignal()) // what before resumed; it may have ended since
+	case early:
+		p.changed(pid, status)
+	}
 	return child, nil
+}
+
+// before keeps the status of a child that its fork has not returned yet. One that is stopped goes on until its execve.
+func (p *processes) before(pid int, status unix.WaitStatus) {
+	if p.starting == 0 {
+		return
+	}
+	p.early[pid] = status
+	if status.Stopped() {
+		_ = unix.Kill(pid, unix.SIGCONT)
+	}
 }
 
 // reap collects every child that has changed. One SIGCHLD can stand for many changes, so it goes on until there is none.
@@ -87,11 +114,12 @@ func (p *processes) reap() {
 	}
 }
 
-// changed passes a new status on; that of an orphan has no reader and is dropped.
+// changed passes a new status on; that of an orphan has no reader.
 func (p *processes) changed(pid int, status unix.WaitStatus) {
 	child, ok := p.known[pid]
 	switch {
 	case !ok:
+		p.before(pid, status)
 	case status.Stopped():
 		select {
 		case child.stopped <- struct{}{}:
