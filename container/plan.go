@@ -237,14 +237,13 @@ func (p *planner) command() error {
 	if limit := p.options.Keep; limit < 0 {
 		return fmt.Errorf("%d descriptors to keep", limit)
 	}
+	const point = "the start"
+	p.add(kernel.Wait{Point: point}, "signals and readers of the pid file that come once the command runs find everything in place")
+	p.host = append(p.host, kernel.Call{Request: kernel.Await{Point: point}, Why: "nothing but execve can fail now"})
 	if p.options.PidFile != "" {
-		const point = "the pid file"
-		p.add(kernel.Wait{Point: point}, "whoever asked for the file reads it once the command runs")
-		p.host = append(p.host,
-			kernel.Call{Request: kernel.Await{Point: point}, Why: "nothing but execve can fail now"},
-			kernel.Call{Request: PidFile{p.options.PidFile}, Why: "the caller wants the number of the container's process"},
-			kernel.Call{Request: kernel.Release{Point: point}, Why: "the file is there"})
+		p.host = append(p.host, kernel.Call{Request: PidFile{p.options.PidFile}, Why: "the caller wants the number of the container's process"})
 	}
+	p.host = append(p.host, kernel.Call{Request: kernel.Release{Point: point}, Why: "the caller passes signals on from here"})
 	p.add(kernel.Exec{Args: p.spec.Process.Args, Env: p.environment()}, "the set-up process becomes the container's command")
 	return nil
 }

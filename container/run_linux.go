@@ -78,7 +78,7 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 
 // forwarded lists the signals that are passed on: those that people and programs send to a container.
 // Asking Go for a signal costs two changes of thread, so there are no more of them, and it is done while
-// the container's process is at work. A signal that comes before
+// the container's process is set up; its last call before execve waits for it. A signal that comes before
 // that ends this program, and with it the set-up: the process finds the socket to its parent broken.
 func forwarded() []os.Signal {
 	const halt, powerOff = unix.Signal(34 + 3), unix.Signal(34 + 4) // SIGRTMIN+3 and +4, to a systemd (systemd(1))
