@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroups
+
+import (
+	"crypto/rand"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"stave/internal/witness"
+)
+
+// TestMain runs the tests under a witness, which finds every cgroup that is left.
+func TestMain(m *testing.M) {
+	witness.Main(m)
+}
+
+// newGroup makes a group /stave-test-… in every hierarchy of this machine, and removes it with all groups below it when
+// the test is over: what the test puts in is to be gone by then. Processes may enter at once. In pure version 2 the
+// root gives all its controllers to the groups below it, and goes on doing so; where the tree of version 2 is one of
+// several, what its root gives is the machine's own business.
+func newGroup(t *testing.T) Group {
+	t.Helper()
+	witness.Need(t, "root")
+	layout, err := Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if layout.Kind() == V2 {
+		h := layout.Hierarchies[0]
+		for _, c := range h.Controllers {
+			write(t, h.Mount+"/cgroup.subtree_control", "+"+c)
+		}
+	}
+	g, err := layout.Group("/stave-test-"+strings.ToLower(rand.Text()), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range g.Folders {
+		if err := os.Mkdir(f.Path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { removeTree(t, f.Path) })
+		if f.Version == 1 && slices.Contains(f.Controllers, "cpuset") {
+			for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
+				write(t, f.File(name), read(t, f.Top+"/"+name))
+			}
+		}
+	}
+	return g
+}
+
+// removeTree removes a folder of a hierarchy and those below it, once the kernel has done away with the last of their
+// processes.
+func removeTree(t *testing.T, top string) {
+	t.Helper()
+	var folders []string
+	err := filepath.WalkDir(top, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			folders = append(folders, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, folder := range slices.Backward(folders) {
+		witness.Until(t, folder+" can be removed", func() bool { return os.Remove(folder) == nil })
+	}
+}
+
+// put moves a process into the group, in every hierarchy.
+func put(t *testing.T, g Group, pid int) {
+	t.Helper()
+	for _, f := range g.Folders {
+		write(t, f.File("cgroup.procs"), strconv.Itoa(pid))
+	}
+}
+
+// write writes a file of the kernel.
+func write(t *testing.T, name, value string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(value), 0); err != nil {
+		t.Fatalf("write %q to %s: %v", value, name, err)
+	}
+}
+
+// read reads a file of the kernel, without the line break at its end.
+func read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(string(data), "\n")
+}
