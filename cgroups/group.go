@@ -23,6 +23,9 @@ type Folder struct {
 	Top string
 	// Path is the folder, an absolute path below Top.
 	Path string
+	// New are the folders that are to be made, from the top down; Path is the last of them unless it is there already.
+	// [Group.Remove] removes them again.
+	New []string
 }
 
 // Group returns the cgroup of a container with a cgroupsPath (OCI config-linux.md): an absolute path starts at each
@@ -52,9 +55,11 @@ func (l Layout) Group(cgroupsPath, id string) (Group, error) {
 				start = path.Dir(h.Own)
 			}
 		}
-		g.Folders = append(g.Folders, Folder{
-			Version: h.Version, Controllers: h.Controllers, Top: h.Mount, Path: path.Join(h.Mount, start, cgroupsPath),
-		})
+		f := Folder{Version: h.Version, Controllers: h.Controllers, Top: h.Mount, Path: path.Join(h.Mount, start, cgroupsPath)}
+		for dir, above := f.Path, path.Join(h.Mount, start); dir != above; dir = path.Dir(dir) {
+			f.New = slices.Insert(f.New, 0, dir)
+		}
+		g.Folders = append(g.Folders, f)
 	}
 	return g, nil
 }

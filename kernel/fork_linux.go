@@ -50,6 +50,15 @@ func (w *walker) spawn(flags uintptr, cgroup int) (pid int, errno syscall.Errno)
 	return w.forkAndWalk(&args)
 }
 
+// ClonesIntoCgroups tells whether this kernel can make a process that is born in a cgroup of version 2 (clone3(2) with
+// CLONE_INTO_CGROUP, Linux 5.7). It is asked for one in a descriptor that nobody has: a kernel that can complains about
+// the descriptor, one that can't about the flag or the size of the arguments, and neither makes a process.
+func ClonesIntoCgroups() bool {
+	args := cloneArgs{flags: cloneIntoCgroup, exitSignal: uint64(syscall.SIGCHLD), cgroup: 1<<31 - 1}
+	_, _, errno := syscall.RawSyscall(sysClone3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
+	return errno == syscall.EBADF
+}
+
 // forkAndWalk is the fork itself. clone(2) serves where clone3(2) is not needed: the seccomp
 // profiles of some container engines answer clone3 with ENOSYS.
 //
