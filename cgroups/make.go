@@ -29,12 +29,15 @@ func (f Folder) create(must []string, alone bool) []kernel.Call {
 			give = f.Controllers
 		}
 	}
-	for _, dir := range f.New {
+	for _, dir := range f.chain() {
 		if len(give) > 0 {
 			calls = append(calls, kernel.Call{
 				Request: Delegate{Path: path.Dir(dir), Controllers: give, Must: must},
 				Why:     "a v2 folder has only the controllers that the one above it gives away",
 			})
+		}
+		if !slices.Contains(f.New, dir) {
+			continue
 		}
 		mkdir := kernel.Call{Request: Make{dir}, Why: "limits hold for all processes in this folder"}
 		if dir != f.Path {
@@ -46,6 +49,16 @@ func (f Folder) create(must []string, alone bool) []kernel.Call {
 		}
 	}
 	return calls
+}
+
+// chain lists the folders from below the top down to the group's own.
+func (f Folder) chain() []string {
+	var dirs []string
+	for dir := f.Path; dir != f.Top && dir != "/"; dir = path.Dir(dir) {
+		dirs = append(dirs, dir)
+	}
+	slices.Reverse(dirs)
+	return dirs
 }
 
 // needed lists the controllers that resources can't do without, by their v2 names.
