@@ -9,7 +9,7 @@
 //
 // make build/vm/run build/vm/kernel/vmlinux gets both. The command runs as root, sees this machine's files at their own
 // paths and may write to all of them, but what it writes is gone with the machine: only -share FOLDER is the real one.
-// TMPDIR is a tmpfs, /scratch an ext4 disk. The file named by -test.coverprofile comes back as well.
+// TMPDIR is on an ext4 disk, /scratch. The file named by -test.coverprofile comes back as well.
 //
 // The second flavour boots a Debian with systemd from a disk image (make build/vm/debian.img); the command is run by a
 // service of that systemd, as root, or by the user manager of tester (uid 1000), in a delegated subtree:

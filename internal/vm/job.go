@@ -28,11 +28,20 @@ const (
 	coveragePort = "stave.coverage" // the file named by -test.coverprofile
 )
 
-// coverageFlag is the option of a test binary that names a file to write.
-const coverageFlag = "-test.coverprofile="
+// The options of a test binary that name the file of its coverage, and a folder for what it needs to write that.
+const (
+	coverageFlag       = "-test.coverprofile="
+	coverageFolderFlag = "-test.gocoverdir="
+)
 
-// guestCoverage is where the command writes its coverage in the guest: anybody may write there.
-const guestCoverage = "/run/tmp/coverage.out"
+// Where the command writes its coverage in the guest.
+const (
+	guestCoverage       = guestCoverageFolder + "/profile"
+	guestCoverageFolder = scratchFolder + "/coverage"
+)
+
+// guestTemp is the folder for temporary files in the guest, on the scratch disk.
+const guestTemp = scratchFolder + "/tmp"
 
 // redirectCoverage makes the command of a test write its coverage where the guest can send it from. It returns the
 // command to run in the guest, and the file that the command line named, or nothing.
@@ -42,17 +51,21 @@ func redirectCoverage(command []string) (guest []string, host string) {
 		if name, ok := strings.CutPrefix(arg, coverageFlag); ok && name != "" {
 			guest[i], host = coverageFlag+guestCoverage, name
 		}
+		if strings.HasPrefix(arg, coverageFolderFlag) {
+			guest[i] = coverageFolderFlag + guestCoverageFolder
+		}
 	}
 	return guest, host
 }
 
-// guestEnvironment is the host's without what is true only there, and with the guest's folder for temporary files.
+// guestEnvironment is the host's without what is true only there, and with the guest's folders for temporary files and for
+// the coverage of test binaries that tests start.
 func guestEnvironment(host []string) []string {
 	env := slices.DeleteFunc(slices.Clone(host), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
-		return name == "TMPDIR" || name == "XDG_RUNTIME_DIR" || name == "DBUS_SESSION_BUS_ADDRESS" || name == "NOTIFY_SOCKET"
+		return name == "TMPDIR" || name == "GOCOVERDIR" || name == "XDG_RUNTIME_DIR" || name == "DBUS_SESSION_BUS_ADDRESS" || name == "NOTIFY_SOCKET"
 	})
-	return append(env, "TMPDIR=/run/tmp")
+	return append(env, "TMPDIR="+guestTemp, "GOCOVERDIR="+guestCoverageFolder)
 }
 
 // shown are the folders that a command needs to see under systemd: its own, the working directory, and those asked

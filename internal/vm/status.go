@@ -66,9 +66,10 @@ func (o *outcome) problem() string {
 	return "the guest died without an exit status " + when
 }
 
-// again says whether a second try makes sense: the command was not started, and nobody asked to stop.
+// again says whether a second try makes sense: the command was not started, nobody asked to stop, and the guest itself
+// knows no reason, which would be the same next time.
 func (o *outcome) again() bool {
-	return o.problem() != "" && !o.started && !o.final
+	return o.problem() != "" && !o.started && !o.final && o.guest == ""
 }
 
 // describe is the problem with all that was seen of it.
@@ -95,4 +96,6 @@ func lastLines(text string, n int) string {
 func hung(limit time.Duration) string { return fmt.Sprintf("the boot hung: stopped after %v", limit) }
 
 // late says that the whole time is over.
-func late(limit time.Duration) string { return fmt.Sprintf("the time was over: stopped after %v", limit) }
+func late(limit time.Duration) string {
+	return fmt.Sprintf("the time was over: stopped after %v", limit)
+}
