@@ -245,7 +245,7 @@ func copyOfTest(t testing.TB) string {
 	path := filepath.Join(t.TempDir(), "test")
 	must(t, os.WriteFile(path, text, 0o755))
 	for dir := filepath.Dir(path); dir != filepath.Dir(os.TempDir()); dir = filepath.Dir(dir) {
-		must(t, os.Chmod(dir, 0o755))
+		must(t, os.Chmod(dir, 0o777|os.ModeSticky)) // nobody also writes: the coverage of a test needs a folder
 	}
 	return path
 }

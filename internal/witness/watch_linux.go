@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -119,7 +120,7 @@ func runTests(temp string) (int, error) {
 	}
 	tests, err := os.StartProcess(self, os.Args, &os.ProcAttr{
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
-		Env:   append(os.Environ(), "TMPDIR="+temp, fmt.Sprintf("%s=%d", roleVariable, os.Getpid())),
+		Env:   append(withoutVariable(os.Environ(), "TMPDIR"), "TMPDIR="+temp, fmt.Sprintf("%s=%d", roleVariable, os.Getpid())),
 		Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
 	})
 	if err != nil {
@@ -135,6 +136,11 @@ func runTests(temp string) (int, error) {
 	defer close(signals)
 	defer signal.Stop(signals)
 	return reapUntil(tests.Pid)
+}
+
+// withoutVariable is an environment without a variable: of two with one name, Go programs see the first.
+func withoutVariable(env []string, name string) []string {
+	return slices.DeleteFunc(env, func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
 }
 
 // reapUntil waits for the process pid and for every orphan that ends before it, as PID 1 would.
