@@ -28,6 +28,7 @@ const promisedVariable = "STAVE_PROMISED"
 //	cgroup2:NAME     a controller of cgroup v2
 //	apparmor         AppArmor is there and enabled; so for selinux
 //	seccomp          the kernel has seccomp filters
+//	systemd          systemd is the machine's init (sd_booted(3)), and the tests run as root
 //	filesystem:NAME  the kernel knows a file system, such as overlay
 //	kernel:NAME      the kernel has a system call: close_range, clone3, fsopen,
 //	                 landlock_create_ruleset, mount_setattr, move_mount, openat2, pidfd_open
@@ -64,6 +65,8 @@ func lack(need string) (string, error) {
 		return lackModule(kind), nil
 	case "seccomp":
 		return lackFile("/proc/sys/kernel/seccomp/actions_avail", "the kernel has no seccomp filters"), nil
+	case "systemd":
+		return lackSystemd(os.Geteuid(), "/run/systemd/system"), nil
 	case "filesystem":
 		return lackFileSystem(name)
 	case "kernel":

@@ -87,6 +87,14 @@ func lackFile(path, reason string) string {
 	return ""
 }
 
+// lackSystemd looks for the folder by which systemd tells that it started the machine (sd_booted(3)).
+func lackSystemd(user int, folder string) string {
+	if user != 0 {
+		return fmt.Sprintf("runs as user %d", user)
+	}
+	return lackFile(folder, "systemd did not start this machine")
+}
+
 // lackFileSystem looks for a file system that the kernel has loaded, or can load.
 func lackFileSystem(name string) (string, error) {
 	known, err := os.ReadFile("/proc/filesystems")

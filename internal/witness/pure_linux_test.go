@@ -166,3 +166,34 @@ func TestUserNamespaces(t *testing.T) {
 		t.Errorf("found where the limit is %s (%v)", limit, err)
 	}
 }
+
+// TestControllersAgree compares the needs with the kernel's files: where no hierarchy of v1 is mounted, the tree of v2 has
+// the controllers that containers need, and v1 has none.
+func TestControllersAgree(t *testing.T) {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups, err := os.ReadFile("/proc/self/cgroup") // "0::/…" is the line of v2, the others are of v1
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), " - cgroup ") || strings.Count(string(groups), "\n") != 1 {
+		for _, name := range []string{"memory", "cpu"} {
+			one, _ := lackController("cgroup1", name)
+			two, _ := lackController("cgroup2", name)
+			if one == "" && two == "" {
+				t.Errorf("%s is said to be in both versions; the kernel gives it to one", name)
+			}
+		}
+		return
+	}
+	for _, name := range []string{"cpu", "cpuset", "io", "memory", "pids"} {
+		if why, err := lackController("cgroup2", name); why != "" || err != nil {
+			t.Errorf("cgroup2:%s: %s, %v", name, why, err)
+		}
+		if why, err := lackController("cgroup1", name); why == "" || err != nil {
+			t.Errorf("cgroup1:%s is said to be there, %v", name, err)
+		}
+	}
+}

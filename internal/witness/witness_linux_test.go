@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,13 +44,22 @@ func leaks() map[string]func() int {
 		"orphan":  func() int { return start("setsid sleep 1000 >&- 2>&- & exit 0") },
 		"ended":   func() int { return start("sleep 0 & exit 0") },
 		"file":    func() int { return start("echo x > $TMPDIR/forgotten") },
-		"late":    func() int { return start("touch $TMPDIR/late; { sleep 0.2; rm $TMPDIR/late; } & exit 0") },
-		"mount":   func() int { return start("mkdir $TMPDIR/m && mount -t tmpfs none $TMPDIR/m") },
-		"link":    func() int { return start("ip link add left type veth peer name right") },
-		"name":    func() int { return start("hostname other") },
-		"kept":    func() int { return start("touch $TMPDIR/n && unshare --net=$TMPDIR/n true") },
+		"goFile": func() int {
+			if os.WriteFile(os.TempDir()+"/forgotten", nil, 0o600) != nil {
+				return 9
+			}
+			return 0
+		},
+		"late":  func() int { return start("touch $TMPDIR/late; { sleep 0.2; rm $TMPDIR/late; } & exit 0") },
+		"mount": func() int { return start("mkdir $TMPDIR/m && mount -t tmpfs none $TMPDIR/m") },
+		"link":  func() int { return start("ip link add left type veth peer name right") },
+		"name":  func() int { return start("hostname other") },
+		"kept":  func() int { return start("touch $TMPDIR/n && unshare --net=$TMPDIR/n true") },
 		"cgroup": func() int {
 			return start("mkdir $(awk '/ - cgroup/ {print $5; exit}' /proc/self/mountinfo)/stave-witness")
+		},
+		"cgroup2": func() int {
+			return start("mkdir -p $(awk '/ - cgroup2 / {print $5; exit}' /proc/self/mountinfo)/stave-witness2/below")
 		},
 		"thread":     leaveThread,
 		"descriptor": leaveDescriptor,
@@ -125,6 +135,7 @@ func TestWatch(t *testing.T) {
 		"name":    {root: true, code: 1, says: "host name other"},
 		"kept":    {root: true, code: 1, says: "kept by the file"},
 		"cgroup":  {root: true, code: 1, says: "/stave-witness"},
+		"cgroup2": {root: true, code: 1, says: "/stave-witness2/below"},
 		"thread":  {root: true, code: 1, says: "of the test binary in namespace uts:["},
 
 		"descriptor": {root: true, code: 1, says: "of namespace uts:["},
@@ -135,9 +146,16 @@ func TestWatch(t *testing.T) {
 				witness.Need(t, "root")
 			}
 			tier := "unit" // takes no lock, so that the cases wait for the witness side by side
-			if name == "cgroup" {
+			switch name {
+			case "cgroup":
 				tier = "root"
-				defer removeGroups(t)
+				defer removeGroups(t, "cgroup", "/stave-witness")
+			case "cgroup2":
+				if !slices.ContainsFunc(witness.Mounts(t, 0), func(m witness.Mount) bool { return m.Type == "cgroup2" }) {
+					t.Skip("needs cgroup2: not mounted")
+				}
+				tier = "root"
+				defer removeGroups(t, "cgroup2", "/stave-witness2/below", "/stave-witness2")
 			}
 			t.Parallel()
 			code, output := leak(t, name, tier)
@@ -145,6 +163,18 @@ func TestWatch(t *testing.T) {
 				t.Errorf("exit code %d, want %d; output without %q:\n%s", code, want.code, want.says, output)
 			}
 		})
+	}
+}
+
+// TestOwnTemporaryFolder has TMPDIR in the environment before the witness sets it: the tests get the witness's.
+func TestOwnTemporaryFolder(t *testing.T) {
+	folder := t.TempDir()
+	t.Setenv("TMPDIR", folder)
+	if code, said := leak(t, "goFile", "unit"); code != 1 || !strings.Contains(said, "/forgotten") {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+	if _, err := os.Stat(folder + "/forgotten"); err == nil {
+		t.Error("the tests got the folder of the environment")
 	}
 }
 
@@ -194,11 +224,13 @@ func leak(t *testing.T, name, tier string) (int, string) {
 	return cmd.ProcessState.ExitCode(), strings.Join(said, "")
 }
 
-// removeGroups removes the groups that the leak named cgroup made.
-func removeGroups(t *testing.T) {
+// removeGroups removes groups that a leak made, from the hierarchies of a kind.
+func removeGroups(t *testing.T, kind string, names ...string) {
 	for _, m := range witness.Mounts(t, 0) {
-		if strings.HasPrefix(m.Type, "cgroup") {
-			os.Remove(m.Point + "/stave-witness")
+		for _, name := range names {
+			if strings.HasPrefix(m.Type, kind) {
+				os.Remove(m.Point + name)
+			}
 		}
 	}
 }
