@@ -30,7 +30,23 @@ func (r *record) report(out io.Writer, e event) {
 	if n["skip"] > 0 {
 		counts += fmt.Sprintf(", %d skipped", n["skip"])
 	}
+	if covered := coverage(r.output[key]); covered != "" {
+		counts += ", " + covered
+	}
 	fmt.Fprintf(out, "  %s  %-32s %-26s %5.1fs\n", word, e.Package, counts, e.Elapsed)
+}
+
+// coverage is what the testing package says of a package's coverage: "81.2% covered", or nothing. Its line is
+//
+//	coverage: 81.2% of statements
+func coverage(output string) string {
+	for line := range strings.Lines(output) {
+		rest, ok := strings.CutPrefix(line, "coverage: ")
+		if share, _, found := strings.Cut(rest, " of statements"); ok && found {
+			return share + " covered"
+		}
+	}
+	return ""
 }
 
 // showFailure prints the output of a test that failed; for a package, also what its build said.

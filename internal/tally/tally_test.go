@@ -114,3 +114,21 @@ func TestUsage(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestCoverage shows a package's coverage in its line, and nothing where none was counted.
+func TestCoverage(t *testing.T) {
+	for output, want := range map[string]string{
+		"PASS\ncoverage: 81.2% of statements\nok\n": "1 passed, 81.2% covered ",
+		"PASS\ncoverage: [no statements]\nok\n":     "1 passed  ",
+		"PASS\nok\n":                                "1 passed  ",
+	} {
+		r := newRecord()
+		r.add(event{Action: "pass", Package: "p", Test: "T"})
+		r.add(event{Action: "output", Package: "p", Output: output})
+		var out bytes.Buffer
+		r.report(&out, event{Action: "pass", Package: "p"})
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q: %q, want %q", output, out.String(), want)
+		}
+	}
+}
