@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"stave/kernel"
+)
+
+// Values reads what [Group.Change] has to know.
+func (g Group) Values() (Values, error) {
+	v := Values{}
+	for _, file := range []string{
+		"memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.usage_in_bytes", "memory.max", "memory.current",
+		"cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.rt_period_us", "cpu.max", "cpu.max.burst", "cpu.idle",
+	} {
+		controller, _, _ := strings.Cut(file, ".")
+		f, ok := g.Folder(controller)
+		if !ok {
+			continue
+		}
+		text, err := kernel.ReadFile(f.File(file))
+		if errors.Is(err, os.ErrNotExist) && unix.Access(f.Path, unix.F_OK) == nil {
+			continue // a file of the other version, or of another kernel
+		}
+		if err != nil {
+			return nil, err
+		}
+		v[file] = strings.TrimSpace(string(text))
+	}
+	return v, nil
+}
+
+// Update sets limits of a living group. Either all are set or, after an error, all are as they were; but not what
+// was asked of a file that can only be written, as memory.reclaim in unified. The error names file and value.
+func (g Group) Update(r *specs.LinuxResources) error {
+	now, err := g.Values()
+	if err != nil {
+		return err
+	}
+	calls, err := g.Change(r, now)
+	if err != nil {
+		return err
+	}
+	return apply(calls)
+}
+
+// apply runs calls of a plan in this process, and takes them back when one fails. The files pass through the same
+// states in reverse, each of which the kernel has allowed before.
+func apply(calls []kernel.Call) error {
+	var back []kernel.WriteFile
+	for _, call := range calls {
+		w, err := aim(call.Request)
+		if err == nil {
+			if old, e := kernel.ReadFile(w.Path); e == nil {
+				back = append(back, kernel.WriteFile{Path: w.Path, Data: before(w, string(old))})
+			}
+			err = do(call.Request)
+		}
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("%s: %w", call, err)
+		for i := len(back) - 1; i >= 0; i-- {
+			if e := do(back[i]); e != nil {
+				err = errors.Join(err, fmt.Errorf("put back: %s: %w", back[i], e))
+			}
+		}
+		return err
+	}
+	return nil
+}
+
+// do carries out a request. The error is without the file, which the request names.
+func do(r kernel.Request) error {
+	err := r.(kernel.Doer).Do(&kernel.Host{})
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// aim returns the write that a request comes down to.
+func aim(r kernel.Request) (kernel.WriteFile, error) {
+	switch r := r.(type) {
+	case either:
+		return r.find()
+	case among:
+		return r.WriteFile, nil
+	}
+	return r.(kernel.WriteFile), nil
+}
+
+// find returns the write whose file is there.
+func (e either) find() (kernel.WriteFile, error) {
+	for _, w := range e.Writes {
+		if unix.Access(w.Path, unix.F_OK) == nil {
+			return w, nil
+		}
+	}
+	if folder := path.Dir(e.Writes[0].Path); unix.Access(folder, unix.F_OK) != nil {
+		return kernel.WriteFile{}, fmt.Errorf("there is no cgroup %s", folder)
+	}
+	return kernel.WriteFile{}, fmt.Errorf("%w: %s", unix.ENOENT, e.Missing)
+}
+
+// Do writes the file that is there.
+func (e either) Do(h *kernel.Host) error {
+	w, err := e.find()
+	if err != nil {
+		return err
+	}
+	return w.Do(h)
+}
+
+// Do checks the list and writes it.
+func (a among) Do(h *kernel.Host) error {
+	have, err := kernel.ReadFile(a.Of)
+	if err != nil {
+		return err
+	}
+	if err := a.check(string(have)); err != nil {
+		return err
+	}
+	return a.WriteFile.Do(h)
+}
