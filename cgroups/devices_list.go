@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"stave/kernel"
+)
+
+// deviceList is what the v1 controller devices keeps for a group (Documentation/admin-guide/cgroup-v1/devices.rst): all
+// is denied, or all is allowed, but for the exceptions. They have no order. Where all is denied, one exception alone
+// must allow all that open(2) asks for: "c *:* r" and "c 1:3 w" don't let a process open 1:3 for both. Where all is
+// allowed, any exception that has some of it denies.
+type deviceList struct {
+	allow      bool
+	exceptions []exception
+}
+
+// exception is one entry of the list, for type 'b' or 'c'. Entries that differ in DeviceSet are independent.
+type exception struct {
+	DeviceSet
+	Access Access
+}
+
+// listOf finds the list that decides as the ordered rules do. Where the rules leave everything allowed to most
+// devices that is a list of what is denied, which a group below a restricted one could not have otherwise.
+func listOf(rules []DeviceRule) (deviceList, error) {
+	sets := distinct(rules)
+	allowed := func(s DeviceSet) Access { return decide(rules, s) }
+	denied := func(s DeviceSet) Access { return full &^ decide(rules, s) }
+	some, hole := exceptions(sets, allowed)
+	most, reverse := exceptions(sets, denied)
+	open := allowed(DeviceSet{'b', all, all}) == full && allowed(DeviceSet{'c', all, all}) == full
+	switch {
+	case reverse == nil && (open || hole != nil):
+		return deviceList{true, most}, nil
+	case hole == nil:
+		return deviceList{false, some}, nil
+	}
+	const cause = "linux.resources.devices: cgroup v1 keeps a list without order, which can't %s %s for %s and %s %s of it: name the devices one by one, or mount cgroup2"
+	if open {
+		lost := denied(reverse[0]) &^ denied(reverse[1])
+		return deviceList{}, fmt.Errorf(cause, "deny", lost, reverse[0], "allow it for", reverse[1])
+	}
+	lost := allowed(hole[0]) &^ allowed(hole[1])
+	return deviceList{}, fmt.Errorf(cause, "allow", lost, hole[0], "deny it for", hole[1])
+}
+
+// decide returns what ordered rules allow to do with the devices of a set, other than with those that a rule
+// names more narrowly.
+func decide(rules []DeviceRule, s DeviceSet) Access {
+	var a Access
+	for _, r := range rules {
+		switch {
+		case !r.holds(s):
+		case r.Allow:
+			a |= r.Access
+		default:
+			a &^= r.Access
+		}
+	}
+	return a
+}
+
+// distinct returns the sets that rules tell apart, the wide ones first: those they name, all block and all character
+// devices, and the one device in which "every minor of 5" and "minor 7 of every major" meet.
+func distinct(rules []DeviceRule) []DeviceSet {
+	sets := []DeviceSet{{'b', all, all}, {'c', all, all}}
+	for _, r := range rules {
+		for _, t := range []byte("bc") {
+			s := DeviceSet{t, r.Major, r.Minor}
+			if r.holds(s) && !slices.Contains(sets, s) {
+				sets = append(sets, s)
+			}
+		}
+	}
+	for _, m := range slices.Clone(sets) {
+		for _, n := range sets {
+			meet := DeviceSet{m.Type, m.Major, n.Minor}
+			if m.Type == n.Type && m.Minor == all && n.Major == all && !slices.Contains(sets, meet) {
+				sets = append(sets, meet)
+			}
+		}
+	}
+	slices.SortStableFunc(sets, func(a, b DeviceSet) int { return a.width() - b.width() })
+	return sets
+}
+
+// width orders sets: no set comes before one that holds it.
+func (d DeviceSet) width() int {
+	width := 0
+	for _, n := range []int64{d.Major, d.Minor} {
+		if n != all {
+			width++
+		}
+	}
+	return width
+}
+
+// exceptions lists the sets with their accesses, without those that a wider set in the list says already. It can only add
+// to what a wider set has: when a narrow one has less, the two are returned as the second result.
+func exceptions(sets []DeviceSet, access func(DeviceSet) Access) (list []exception, hole []DeviceSet) {
+	for _, s := range sets {
+		own, said := access(s), false
+		for _, wide := range list {
+			switch {
+			case !wide.holds(s):
+			case wide.Access&^own != 0:
+				return nil, []DeviceSet{wide.DeviceSet, s}
+			case wide.Access == own:
+				said = true
+			}
+		}
+		if own != 0 && !said {
+			list = append(list, exception{s, own})
+		}
+	}
+	return list, nil
+}
+
+// DeviceLine is one line that the v1 controller devices takes, in devices.allow or devices.deny of the folder Path.
+// Type 'a' allows or denies everything and forgets all exceptions.
+type DeviceLine struct {
+	Path string
+	DeviceRule
+}
+
+// write returns the same as a write of a file.
+func (l DeviceLine) write() kernel.WriteFile {
+	file := "/devices.deny"
+	if l.Allow {
+		file = "/devices.allow"
+	}
+	return kernel.WriteFile{Path: l.Path + file, Data: fmt.Sprintf("%s %s", l.DeviceSet, l.Access)}
+}
+
+// String shows line and file.
+func (l DeviceLine) String() string { return l.write().String() }
+
+// Shell is the write.
+func (l DeviceLine) Shell() string { return l.write().Shell() }
+
+// Assemble adds the write.
+func (l DeviceLine) Assemble(a *kernel.Assembler) { l.write().Assemble(a) }
+
+// Do writes the line, and explains the two refusals that the kernel has for a good one.
+func (l DeviceLine) Do(h *kernel.Host) error {
+	err := l.write().Do(h)
+	switch {
+	case errors.Is(err, unix.EPERM) && l.Allow:
+		return fmt.Errorf("%w: the cgroup above allows less itself (its devices.list): choose another with cgroupsPath, or allow only what it allows", err)
+	case errors.Is(err, unix.EINVAL) && l.Type == 'a':
+		return fmt.Errorf("%w: there are cgroups below it, with which the kernel keeps to the kind of list it has: remove them first", err)
+	}
+	return err
+}
+
+// Undo takes a line back. Lines are written only where they change something, so the opposite line does it. A line for
+// everything stays: its opposite would allow too much.
+func (l DeviceLine) Undo(h *kernel.Host) error {
+	if l.Type == 'a' {
+		return nil
+	}
+	l.Allow = !l.Allow
+	return l.write().Do(h)
+}
+
+// lines returns the list as the rules to write, for a group of which nothing is known.
+func (l deviceList) lines() []DeviceRule {
+	rules := []DeviceRule{{l.allow, DeviceSet{'a', all, all}, full}}
+	for _, e := range l.exceptions {
+		rules = append(rules, DeviceRule{!l.allow, e.DeviceSet, e.Access})
+	}
+	return rules
+}
+
+// change returns the lines that make one list the other. Between lists of a kind, new exceptions come first, those
+// that change lose before they gain, and old ones go last: each request is decided at any time by an
+// exception that is part of the old or of the new list. Where exceptions deny, those that change gain before they lose.
+func (l deviceList) change(to deviceList) ([]DeviceRule, error) {
+	switch {
+	case l.allow == to.allow:
+	case to.allow && len(to.exceptions) > 0:
+		return nil, errors.New("linux.resources.devices: a running cgroup v1 group that denies all devices but some can't come to allow " +
+			"all but some without a moment of all: make the container anew with these rules")
+	default:
+		return to.lines(), nil
+	}
+	var first, less, more, last []DeviceRule
+	add := func(list *[]DeviceRule, allow bool, s DeviceSet, a Access) {
+		if a != 0 {
+			*list = append(*list, DeviceRule{allow, s, a})
+		}
+	}
+	for _, e := range to.exceptions {
+		was := l.access(e.DeviceSet)
+		if was == 0 {
+			add(&first, !l.allow, e.DeviceSet, e.Access)
+			continue
+		}
+		add(&less, l.allow, e.DeviceSet, was&^e.Access)
+		add(&more, !l.allow, e.DeviceSet, e.Access&^was)
+	}
+	for _, e := range l.exceptions {
+		if to.access(e.DeviceSet) == 0 {
+			add(&last, l.allow, e.DeviceSet, e.Access)
+		}
+	}
+	if l.allow {
+		less, more = more, less
+	}
+	return slices.Concat(first, less, more, last), nil
+}
+
+// access returns what the exception for a set says, 0 if there is none.
+func (l deviceList) access(s DeviceSet) Access {
+	for _, e := range l.exceptions {
+		if e.DeviceSet == s {
+			return e.Access
+		}
+	}
+	return 0
+}
+
+// writes returns the calls that write rules into the folder, line by line: the kernel takes one with each write.
+func (f Folder) writes(rules []DeviceRule) []kernel.Call {
+	var calls []kernel.Call
+	for _, r := range rules {
+		why := "the container may use this device"
+		switch {
+		case r.Type == 'a' && !r.Allow:
+			why = "no device is for the container but those that follow"
+		case r.Type == 'a':
+			why = "every device is for the container but those that follow"
+		case !r.Allow:
+			why = "the container may not use this device"
+		case r.Access == MakeDevice:
+			why = "a node may be made, though not opened"
+		}
+		calls = append(calls, kernel.Call{Request: DeviceLine{f.Path, r}, Why: why})
+	}
+	return calls
+}
