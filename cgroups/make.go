@@ -39,7 +39,7 @@ func (f Folder) create(must []string, alone bool) []kernel.Call {
 		if !slices.Contains(f.New, dir) {
 			continue
 		}
-		mkdir := kernel.Call{Request: Make{dir}, Why: "limits hold for all processes in this folder"}
+		mkdir := kernel.Call{Request: Make{Path: dir, Shared: dir != f.Path}, Why: "limits hold for all processes in this folder"}
 		if dir != f.Path {
 			mkdir.Why, mkdir.Ignore = "the folder above it", []unix.Errno{unix.EEXIST} // another container may make it now
 		}
@@ -105,8 +105,12 @@ func (g Group) Enter(born bool) (slot kernel.Slot, host, inside []kernel.Call) {
 	return slot, host, inside
 }
 
-// Make makes the folder of a group (mkdir(2) on a cgroup file system). Undoing removes it with all groups below it.
-type Make struct{ Path string }
+// Make makes the folder of a group (mkdir(2) on a cgroup file system). Undoing removes it with all groups below it; one
+// that is Shared, above the container's own, only where nobody else uses it.
+type Make struct {
+	Path   string
+	Shared bool
+}
 
 // String names the folder.
 func (m Make) String() string { return "make the cgroup " + m.Path }

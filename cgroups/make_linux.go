@@ -50,11 +50,10 @@ func (f Folder) mine() bool {
 
 // Undo removes the folder.
 func (m Make) Undo(*kernel.Host) error {
-	err := remove(m.Path)
-	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) {
-		return fmt.Errorf("%w: it is in use", err)
+	if m.Shared {
+		return removeShared(m.Path)
 	}
-	return err
+	return remove(m.Path)
 }
 
 // Do writes those controllers that are not given yet: all at once, and where that fails one by one, to find out which

@@ -107,15 +107,13 @@ func checkStrings(s *specs.Spec) error {
 // be a promise not kept.
 func checkUnsupported(s *specs.Spec) error {
 	asked := map[string]bool{
-		"hooks":                    s.Hooks != nil && hooksCount(s.Hooks) > 0,
-		"process.scheduler":        s.Process.Scheduler != nil,
-		"process.ioPriority":       s.Process.IOPriority != nil,
-		"process.execCPUAffinity":  s.Process.ExecCPUAffinity != nil,
-		"linux.intelRdt":           s.Linux.IntelRdt != nil,
-		"linux.memoryPolicy":       s.Linux.MemoryPolicy != nil,
-		"linux.netDevices":         len(s.Linux.NetDevices) > 0,
-		"linux.resources (limits)": hasLimits(s.Linux.Resources),
-		"linux.cgroupsPath":        s.Linux.CgroupsPath != "",
+		"hooks":                   s.Hooks != nil && hooksCount(s.Hooks) > 0,
+		"process.scheduler":       s.Process.Scheduler != nil,
+		"process.ioPriority":      s.Process.IOPriority != nil,
+		"process.execCPUAffinity": s.Process.ExecCPUAffinity != nil,
+		"linux.intelRdt":          s.Linux.IntelRdt != nil,
+		"linux.memoryPolicy":      s.Linux.MemoryPolicy != nil,
+		"linux.netDevices":        len(s.Linux.NetDevices) > 0,
 	}
 	for field, is := range asked {
 		if is {
@@ -129,16 +127,6 @@ func checkUnsupported(s *specs.Spec) error {
 func hooksCount(h *specs.Hooks) int {
 	//lint:ignore SA1019 Prestart is deprecated, and still a hook that somebody asked for.
 	return len(h.Prestart) + len(h.CreateRuntime) + len(h.CreateContainer) + len(h.StartContainer) + len(h.Poststart) + len(h.Poststop)
-}
-
-// hasLimits tells whether resources ask for more than device rules. Device rules alone are let
-// through: they restrict what a container with CAP_MKNOD could open, and every engine sends them.
-func hasLimits(r *specs.LinuxResources) bool {
-	if r == nil {
-		return false
-	}
-	return r.Memory != nil || r.CPU != nil || r.Pids != nil || r.BlockIO != nil || len(r.HugepageLimits) > 0 ||
-		r.Network != nil || len(r.Rdma) > 0 || len(r.Unified) > 0
 }
 
 // rootPath returns the absolute path of the root folder.

@@ -35,7 +35,7 @@ func (p *planner) confine() error {
 	}
 	if len(filter) > 0 {
 		announce := kernel.Call{Request: kernel.Announce{}, Why: "the filter may forbid to say it later"}
-		filter = append([]kernel.Call{announce}, filter...)
+		filter = append([]kernel.Call{p.meet(), announce}, filter...)
 	}
 	p.stdio(who)
 	p.add(kernel.CloseDescriptors{Keep: p.options.Keep}, "a descriptor of the host is a way out of the container")

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"stave/cgroups"
 	"stave/kernel"
 	"stave/namespaces"
 	"stave/security"
@@ -162,29 +163,16 @@ func missingCapabilities(last int) []string {
 // examineCgroups finds the layout.
 func examineCgroups() Finding {
 	f := Finding{What: "cgroups", Touches: "limits"}
-	cgroup, err := os.ReadFile("/proc/self/cgroup")
+	layout, err := cgroups.Read()
 	if err != nil {
 		f.Found = err.Error()
 		return f
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		f.Found = err.Error()
-		return f
+	words := map[string]string{
+		cgroups.Mixed: "mixed: version 1 controllers beside a version 2 tree", cgroups.V1: "version 1",
+		cgroups.V2: "version 2", cgroups.None: "none is mounted",
 	}
-	v1, v2 := 0, 0
-	for _, h := range parseCgroups(string(cgroup), string(mounts)) {
-		if h.Controllers == "" {
-			v2++
-		} else {
-			v1++
-		}
-	}
-	layouts := map[[2]bool]string{
-		{true, true}: "mixed: version 1 controllers beside a version 2 tree", {true, false}: "version 1",
-		{false, true}: "version 2", {false, false}: "none is mounted",
-	}
-	f.OK, f.Found = v1+v2 > 0, layouts[[2]bool{v1 > 0, v2 > 0}]
+	f.OK, f.Found = layout.Kind() != cgroups.None, words[layout.Kind()]
 	return f
 }
 

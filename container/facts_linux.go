@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"stave/cgroups"
 	"stave/kernel"
 	"stave/namespaces"
 	"stave/security"
@@ -21,7 +22,7 @@ import (
 
 // ReadFacts looks at the machine for what the plan of this bundle needs. It fails when the root
 // folder or a bind source is not there.
-func ReadFacts(b *Bundle) (Facts, error) {
+func ReadFacts(b *Bundle, o Options) (Facts, error) {
 	f := Facts{UID: os.Geteuid(), IsFile: map[string]bool{}, Modes: map[string]uint32{}}
 	info, err := os.Stat(b.rootPath())
 	if err != nil {
@@ -34,6 +35,9 @@ func ReadFacts(b *Bundle) (Facts, error) {
 		return f, fmt.Errorf("root.path: / is the root of the machine itself; pivot_root needs another folder")
 	}
 	if f.Security, err = security.ReadFacts(); err != nil {
+		return f, err
+	}
+	if err := f.lookAtCgroups(b.Spec, o); err != nil {
 		return f, err
 	}
 	f.Ours = ours(b.Spec.Linux.Namespaces)
@@ -70,6 +74,34 @@ func ours(list []specs.LinuxNamespace) map[string]bool {
 	return same
 }
 
+// lookAtCgroups finds the hierarchies and the container's place in them. Without a cgroupsPath that is its id: at the
+// top, or beside the caller's own cgroup for a caller who is not root.
+func (f *Facts) lookAtCgroups(s *specs.Spec, o Options) (err error) {
+	f.Born = true
+	if o.Cgroups != "" {
+		f.Cgroups = cgroups.Sample(o.Cgroups)
+	} else if f.Cgroups, err = cgroups.Read(); err != nil {
+		return err
+	}
+	name := s.Linux.CgroupsPath
+	if name == "" && f.UID != 0 {
+		name = o.ID
+	}
+	if f.Group, err = f.Cgroups.Group(name, o.ID); err != nil {
+		return fmt.Errorf("linux.cgroupsPath: %w", err)
+	}
+	if o.Cgroups != "" {
+		return nil
+	}
+	if f.Group, err = f.Group.Look(); err != nil {
+		return fmt.Errorf("linux.cgroupsPath: %w", err)
+	}
+	if _, ok := f.Group.Unified(); ok {
+		f.Born = kernel.ClonesIntoCgroups()
+	}
+	return nil
+}
+
 // lookAt notes what is needed about one mount.
 func (f *Facts) lookAt(b *Bundle, m specs.Mount) error {
 	switch {
@@ -87,16 +119,6 @@ func (f *Facts) lookAt(b *Bundle, m specs.Mount) error {
 		if mode, found := modeInside(b.rootPath(), m.Destination); found {
 			f.Modes[m.Destination] = mode
 		}
-	case m.Type == "cgroup" || m.Type == "cgroup2":
-		cgroup, err := kernel.ReadFile("/proc/self/cgroup")
-		if err != nil {
-			return err
-		}
-		mounts, err := kernel.ReadFile("/proc/self/mountinfo")
-		if err != nil {
-			return err
-		}
-		f.Cgroups = parseCgroups(string(cgroup), string(mounts))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"stave/cgroups"
 	"stave/kernel"
 )
 
@@ -63,7 +64,8 @@ func factsOf(bits uint8) Facts {
 	f.Security.AppArmor, f.Security.SELinux = bits&8 != 0, bits&16 != 0
 	f.HasHelpers = bits&32 != 0
 	if bits&64 != 0 {
-		f.Cgroups = f.Cgroups[2:]
+		f.Cgroups = cgroups.Sample(cgroups.V2)
+		f = inGroup(f)
 	}
 	if bits&128 != 0 {
 		f.SharedParent, f.Kcore, f.OwnStdio = "/srv", false, nil

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"stave/cgroups"
 	"stave/chroot"
 	"stave/kernel"
 )
@@ -43,6 +44,8 @@ func hintFor(e *kernel.CallError) string {
 		return mountHint(e.Err)
 	case chroot.Folder:
 		return "process.cwd must be a folder of the root file system, or one that can be made there"
+	case cgroups.Make, kernel.WriteFile:
+		return cgroupHint(e)
 	case chroot.WorkingDir:
 		if errors.Is(e.Err, unix.EXDEV) {
 			return "the working directory is outside the root"

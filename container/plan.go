@@ -25,8 +25,10 @@ type Options struct {
 	NoNewKeyring bool
 	// PidFile, if set, gets the number of the container's process before its command runs.
 	PidFile string
-	// ID names the container; it names its keyring.
+	// ID names the container, its keyring, and where the configuration has no cgroupsPath its cgroup.
 	ID string
+	// Cgroups, if set, is the kind of machine to plan for, v1 or v2, instead of this one: for [Explain] only.
+	Cgroups string
 }
 
 // planner builds the two lists.
@@ -38,20 +40,38 @@ type planner struct {
 	flags        uintptr // CLONE_NEW* of the new namespaces
 	joined       map[namespaces.Kind]bool
 	host, inside []kernel.Call
+	grouping     []kernel.Call // those of the host that make the cgroup
+	entering     []kernel.Call // those of the container that enter it
+	met          bool          // the last meeting of both sides is planned
+	born         kernel.Slot   // the v2 folder that the process is born in
 }
 
 // Plan returns the program of a container. It looks at nothing but its arguments. An error names the
 // field of the configuration that can't be done.
 func Plan(b *Bundle, f Facts, o Options) (kernel.Program, error) {
+	p, err := newPlan(b, f, o)
+	if err != nil {
+		return kernel.Program{}, err
+	}
+	return p.program(), nil
+}
+
+// program returns the lists.
+func (p *planner) program() kernel.Program {
+	return kernel.Program{Host: p.host, Container: p.inside}
+}
+
+// newPlan builds the lists.
+func newPlan(b *Bundle, f Facts, o Options) (*planner, error) {
 	p := &planner{bundle: b, spec: b.Spec, facts: f, options: o, joined: map[namespaces.Kind]bool{}}
 	for _, part := range []func() error{
-		p.start, p.namespaces, p.root, p.settings, p.enter, p.confine, p.command,
+		p.cgroup, p.start, p.namespaces, p.root, p.settings, p.enter, p.confine, p.command,
 	} {
 		if err := part(); err != nil {
-			return kernel.Program{}, err
+			return nil, err
 		}
 	}
-	return kernel.Program{Host: p.host, Container: p.inside}, nil
+	return p, nil
 }
 
 // add appends a call of the container side.
@@ -74,7 +94,7 @@ func (p *planner) start() error {
 
 // namespaces plans the clone and everything up to a process in all its namespaces.
 func (p *planner) namespaces() error {
-	c := namespaces.Config{Hostname: p.spec.Hostname, Domainname: p.spec.Domainname}
+	c := namespaces.Config{Cgroup: p.born, Hostname: p.spec.Hostname, Domainname: p.spec.Domainname}
 	seen := map[namespaces.Kind]bool{}
 	for _, n := range p.spec.Linux.Namespaces {
 		kind, err := namespaces.KindOf(string(n.Type))
@@ -237,15 +257,26 @@ func (p *planner) command() error {
 	if limit := p.options.Keep; limit < 0 {
 		return fmt.Errorf("%d descriptors to keep", limit)
 	}
+	if !p.met {
+		p.inside = append(p.inside, p.meet())
+	}
+	p.add(kernel.Exec{Args: p.spec.Process.Args, Env: p.environment()}, "the set-up process becomes the container's command")
+	return nil
+}
+
+// meet plans the last meeting of both sides, once: before the filter of system calls, which may forbid it.
+func (p *planner) meet() kernel.Call {
 	const point = "the start"
-	p.add(kernel.Wait{Point: point}, "signals and readers of the pid file that come once the command runs find everything in place")
-	p.host = append(p.host, kernel.Call{Request: kernel.Await{Point: point}, Why: "nothing but execve can fail now"})
+	p.met = true
+	p.host = append(p.host, kernel.Call{Request: kernel.Await{Point: point}, Why: "what could fail in the set-up is done but for the last steps"})
 	if p.options.PidFile != "" {
 		p.host = append(p.host, kernel.Call{Request: PidFile{p.options.PidFile}, Why: "the caller wants the number of the container's process"})
 	}
 	p.host = append(p.host, kernel.Call{Request: kernel.Release{Point: point}, Why: "the caller passes signals on from here"})
-	p.add(kernel.Exec{Args: p.spec.Process.Args, Env: p.environment()}, "the set-up process becomes the container's command")
-	return nil
+	return kernel.Call{
+		Request: kernel.Wait{Point: point},
+		Why:     "signals and readers of the pid file that come once the command runs find everything in place",
+	}
 }
 
 // environment returns the command's variables. Of a name that is there twice the last value counts, where

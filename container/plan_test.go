@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"stave/cgroups"
 	"stave/kernel"
 	"stave/security"
 )
@@ -24,16 +25,28 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // madeUp are the facts of a machine that does not exist, with cgroup v1 as Debian had it.
 func madeUp() Facts {
-	return Facts{
+	layout := cgroups.Layout{Hierarchies: []cgroups.Hierarchy{
+		{Version: 1, Controllers: []string{"cpu", "cpuacct"}, Mount: "/sys/fs/cgroup/cpu,cpuacct", Own: "/session"},
+		{Version: 1, Controllers: []string{"memory"}, Mount: "/sys/fs/cgroup/memory", Own: "/"},
+		{Version: 1, Controllers: []string{"devices"}, Mount: "/sys/fs/cgroup/devices", Own: "/"},
+		{Version: 2, Mount: "/sys/fs/cgroup/unified", Own: "/session"},
+	}}
+	return inGroup(Facts{
 		Security: security.Facts{LastCapability: 40},
 		IsFile:   map[string]bool{"/bundle/hosts": true},
-		Cgroups: []Hierarchy{
-			{Controllers: "cpu,cpuacct", Mount: "/sys/fs/cgroup/cpu,cpuacct", Own: "/session"},
-			{Controllers: "memory", Mount: "/sys/fs/cgroup/memory", Own: "/"},
-			{Controllers: "", Mount: "/sys/fs/cgroup/unified", Own: "/session"},
-		},
+		Cgroups:  layout, Born: true,
 		Kcore: true, OwnStdio: []int{0, 1, 2}, HasHelpers: true,
+	})
+}
+
+// inGroup gives the container of facts the group that it has by default.
+func inGroup(f Facts) Facts {
+	g, err := f.Cgroups.Group("/made-up", "")
+	if err != nil {
+		panic(err)
 	}
+	f.Group = g
+	return f
 }
 
 // rich is a configuration that uses most of what can be asked for.
@@ -83,7 +96,7 @@ func richLinux(l *specs.Linux) {
 // userFacts are the facts of the same machine for an ordinary user.
 func userFacts() Facts {
 	f := madeUp()
-	f.UID, f.HasHelpers = 1000, false
+	f.UID, f.HasHelpers, f.Group = 1000, false, cgroups.Group{} // nothing is delegated
 	return f
 }
 

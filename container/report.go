@@ -15,9 +15,9 @@ type Line struct {
 }
 
 // Explain lists the calls that make the container of a bundle on this machine, in the order in which
-// they happen.
+// they happen; with [Options].Cgroups as they would be on a machine of that kind.
 func Explain(b *Bundle, o Options) ([]Line, error) {
-	facts, err := ReadFacts(b)
+	facts, err := ReadFacts(b, o)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func Explain(b *Bundle, o Options) ([]Line, error) {
 
 // ExplainShell returns the same as a bash script, see [Script].
 func ExplainShell(b *Bundle, o Options) (string, error) {
-	facts, err := ReadFacts(b)
+	facts, err := ReadFacts(b, o)
 	if err != nil {
 		return "", err
 	}

@@ -5,13 +5,13 @@ package container
 import (
 	"fmt"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"stave/cgroups"
 	"stave/chroot"
 	"stave/kernel"
 	"stave/namespaces"
@@ -38,7 +38,7 @@ func (p *planner) root() error {
 		Propagation: propagation, SharedParent: p.facts.SharedParent,
 		Mounts: mounts, Devices: devices, BindDevices: p.own(namespaces.User),
 		Masked: p.spec.Linux.MaskedPaths, ReadOnlyPaths: p.spec.Linux.ReadonlyPaths,
-		WorkingDir: p.spec.Process.Cwd, NoDevices: p.ownDev() && !p.allDevices(), Late: p.terminal(),
+		WorkingDir: p.spec.Process.Cwd, NoDevices: p.ownDev() && !p.allDevices() && !p.guarded(), Late: p.terminal(),
 	}
 	if p.bindsDev() {
 		r.Devices = nil // the host's own /dev is lent as it is: nothing is made in it
@@ -74,7 +74,7 @@ func (p *planner) mounts() ([]chroot.MountPoint, error) {
 			return nil, fmt.Errorf("mounts: the destination of %s is missing", m.Type)
 		}
 		if m.Type == "cgroup" || m.Type == "cgroup2" && !isBind(m) {
-			if len(p.facts.Cgroups) == 0 {
+			if p.facts.Cgroups.Kind() == cgroups.None {
 				return nil, fmt.Errorf("mount on %s: no cgroup is mounted on this machine that could be shown there; take the mount out of the configuration", m.Destination)
 			}
 			list = append(list, p.cgroupMounts(m)...)
@@ -111,48 +111,6 @@ func idRanges(list []specs.LinuxIDMapping) []chroot.IDRange {
 		ranges = append(ranges, chroot.IDRange{Inside: m.ContainerID, Outside: m.HostID, Size: m.Size})
 	}
 	return ranges
-}
-
-// cgroupMounts shows the container its cgroups: the one tree of v2, or with v1 a tmpfs that has a
-// folder for each hierarchy. With a cgroup namespace the kernel shows the right part of a hierarchy;
-// without one that part is bound.
-func (p *planner) cgroupMounts(m specs.Mount) []chroot.MountPoint {
-	options := chroot.ParseOptions(m.Options)
-	target := path.Clean("/" + m.Destination)
-	var v1 []Hierarchy
-	for _, h := range p.facts.Cgroups {
-		if h.Controllers != "" {
-			v1 = append(v1, h)
-		}
-	}
-	if len(v1) == 0 {
-		return []chroot.MountPoint{p.cgroupMount("cgroup2", p.facts.Cgroups[0], target, options)}
-	}
-	inside := options
-	inside.Flags &^= unix.MS_RDONLY
-	list := []chroot.MountPoint{{
-		Type: "tmpfs", Source: "tmpfs", Target: target, Why: "a folder for each cgroup v1 hierarchy",
-		Options: chroot.Options{Flags: inside.Flags, Data: "mode=755"},
-	}}
-	for _, h := range v1 {
-		list = append(list, p.cgroupMount("cgroup", h, path.Join(target, path.Base(h.Mount)), options))
-	}
-	if options.Flags&unix.MS_RDONLY != 0 { // only now: the hierarchies' folders had to be made in it
-		list = append(list, chroot.MountPoint{Target: target, Options: chroot.Options{Flags: unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY}})
-	}
-	return list
-}
-
-// cgroupMount plans the mount of one hierarchy.
-func (p *planner) cgroupMount(kind string, h Hierarchy, target string, options chroot.Options) chroot.MountPoint {
-	const why = "the container sees its own limits"
-	if p.hasNew(namespaces.Cgroup) && !p.own(namespaces.User) || p.hasNew(namespaces.Cgroup) && kind == "cgroup2" {
-		options.Data = h.Controllers
-		return chroot.MountPoint{Type: kind, Source: kind, Target: target, Options: options, Why: why}
-	}
-	options.Flags |= unix.MS_BIND | unix.MS_REC
-	options.Data = ""
-	return chroot.MountPoint{Source: filepath.Join(h.Mount, h.Own), Target: target, Options: options, Why: why}
 }
 
 // devices returns the default device nodes and the configuration's own, which win.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"stave/cgroups"
 	"stave/kernel"
 )
 
@@ -24,6 +25,8 @@ type RunOptions struct {
 	Options
 	// Step, if set, is called before each call of the program.
 	Step func(Step) error
+	// Notice, if set, is told what a person should know after the end: that the kernel killed for want of memory.
+	Notice func(text string)
 }
 
 // Exit codes of a container that could not run its command (sh(1), and what docker and runc give).
@@ -39,7 +42,7 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if err := sealProgram(b.Spec); err != nil {
 		return 0, err
 	}
-	facts, err := ReadFacts(b)
+	facts, err := ReadFacts(b, o.Options)
 	if err != nil {
 		return 0, err
 	}
@@ -52,6 +55,11 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	note, err := newRecord(recordFolder(), facts.Group)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, note.close()) }()
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("become the reaper of the container's orphans: %w", err)
 	}
@@ -66,14 +74,25 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if err := tty.start(); err != nil {
 		unix.Kill(process.Pid, unix.SIGKILL)
 		reap(process.Pid)
-		return 0, err
+		return 0, errors.Join(err, facts.Group.Remove())
 	}
 	go forward(process.Pid, signals, tty)
 	status := reap(process.Pid)
-	if err := tty.finish(); err != nil {
+	o.notice(facts.Group)
+	if err := errors.Join(tty.finish(), facts.Group.Remove()); err != nil {
 		return 0, err
 	}
 	return exitCode(status), nil
+}
+
+// notice tells of processes that the kernel killed because the group was at its memory limit.
+func (o RunOptions) notice(g cgroups.Group) {
+	if o.Notice == nil {
+		return
+	}
+	if kills, err := g.OOMKills(); err == nil && kills > 0 {
+		o.Notice(fmt.Sprintf("the container reached its memory limit, and the kernel killed %d of its processes", kills))
+	}
 }
 
 // forwarded lists the signals that are passed on: those that people and programs send to a container.

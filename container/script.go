@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"stave/cgroups"
 	"stave/chroot"
 	"stave/kernel"
 	"stave/namespaces"
@@ -23,7 +24,7 @@ func Script(b *Bundle, f Facts, o Options) (string, error) {
 	if o.NoPivot {
 		return "", errors.New("a script needs pivot_root: afterwards the host's programs are still in reach")
 	}
-	p, err := Plan(b, f, o)
+	p, err := newPlan(b, f, o)
 	if err != nil {
 		return "", err
 	}
@@ -33,7 +34,7 @@ func Script(b *Bundle, f Facts, o Options) (string, error) {
 		return "", err
 	}
 	who.NoNewPrivileges = b.Spec.Process.NoNewPrivileges
-	s := &script{bundle: b, program: p}
+	s := &script{bundle: b, program: p.program(), plan: p}
 	s.head()
 	s.inside(who)
 	s.outside()
@@ -44,6 +45,7 @@ func Script(b *Bundle, f Facts, o Options) (string, error) {
 type script struct {
 	bundle  *Bundle
 	program kernel.Program
+	plan    *planner
 	text    strings.Builder
 }
 
@@ -60,6 +62,7 @@ func (s *script) head() {
 	s.line("# For root file systems that you trust: a shell follows their symbolic links out of the root.")
 	s.line("set -eu")
 	s.line("export root=%s", kernel.Quote(s.bundle.rootPath()))
+	s.line("undo=:; trap 'eval \"$undo\"' EXIT")
 	s.line("")
 }
 
@@ -78,7 +81,7 @@ func (s *script) command(c kernel.Call) {
 // inside writes what the container's process does, as text in a variable: unshare(1) gives it to a
 // shell of its own.
 func (s *script) inside(who security.Credentials) {
-	text := &script{bundle: s.bundle, program: s.program}
+	text := &script{bundle: s.bundle, program: s.program, plan: s.plan}
 	text.process(who)
 	end := "CONTAINER"
 	for strings.Contains(text.text.String(), end+"\n") { // an argument may hold such a line
@@ -95,7 +98,7 @@ func (s *script) process(who security.Credentials) {
 			s.command(c) // before pivot_root, as prlimit(1) is a program of the host
 		}
 	}
-	for _, c := range s.program.Container {
+	for _, c := range s.program.Container[len(s.plan.entering):] {
 		switch c.Request.(type) {
 		case security.SetLimit, kernel.Wait, namespaces.Open, namespaces.Join, namespaces.Unshare, namespaces.MoveOn, namespaces.BecomeRoot:
 			continue // done outside, by nsenter and unshare
@@ -140,6 +143,7 @@ func (s *script) execute(who security.Credentials) {
 // written, and then the commands that enter and make the namespaces.
 func (s *script) outside() {
 	s.line("# ---- on the host")
+	s.group()
 	flags, joins := s.namespaces()
 	var prefix []string
 	hold := flags&unix.CLONE_NEWUSER != 0
@@ -152,17 +156,49 @@ func (s *script) outside() {
 	unshare := append([]string{"unshare"}, kernel.UnshareOptions(flags&^unix.CLONE_NEWUSER)...)
 	words := strings.Join(slices.Concat(prefix, unshare, []string{"--fork"}), " ")
 	s.line("# new namespaces: %s", kernel.NamespaceNames(flags))
-	s.line(`%s bash -euc "$container"`, words)
+	if len(s.plan.grouping) == 0 {
+		s.line(`%s bash -euc "$container"`, words)
+		return
+	}
+	s.line("(")
+	_, _, enter := s.plan.facts.Group.Enter(false)
+	for _, c := range enter {
+		s.command(c)
+	}
+	s.line("%s bash -euc \"$container\"\n)", words)
+}
+
+// group writes how the cgroup is made and limited, and that it is removed in the end. A shell in it, forked for that,
+// enters it and makes the container: no command does so for another program.
+func (s *script) group() {
+	for _, c := range s.plan.grouping {
+		s.command(c)
+		if m, ok := c.Request.(cgroups.Make); ok {
+			s.line("undo=%s\" 2>/dev/null; $undo\"", removal(m))
+		}
+	}
+}
+
+// removal is the command that removes the folder of a cgroup: at once if it is shared, otherwise as soon as the
+// kernel has taken the last process out.
+func removal(m cgroups.Make) string {
+	command := "rmdir " + kernel.Quote(m.Path)
+	if m.Shared {
+		command = "! " + command // it may fail
+	} else {
+		command = "until " + command + "; do sleep 0.01; done"
+	}
+	return kernel.Quote(command)
 }
 
 // hold writes the process that holds the user namespace, and returns the command that enters it.
 func (s *script) hold() []string {
 	s.line("# a process that holds the user namespace while its id maps are written")
 	s.line("unshare --user sleep infinity & pid=$!")
-	s.line("trap 'kill $pid || :' EXIT")
+	s.line(`undo="kill $pid || :; $undo"`)
 	s.line(`until [ "$(readlink /proc/$pid/ns/user)" != "$(readlink /proc/self/ns/user)" ]; do kill -0 $pid; sleep 0.01; done`)
 	enter := []string{"nsenter", "--user=/proc/$pid/ns/user", "--setuid", "0", "--setgid", "0"}
-	for _, c := range s.program.Host {
+	for _, c := range s.program.Host[len(s.plan.grouping):] {
 		switch r := c.Request.(type) {
 		case kernel.WriteFile:
 			s.command(c)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"stave/cgroups"
 	"stave/security"
 )
 
@@ -40,6 +41,8 @@ type Settings struct {
 	UserNamespace bool
 	// Terminal gives the command a terminal.
 	Terminal bool
+	// Limits are what the container may use.
+	Limits Limits
 }
 
 // defaultPath is the PATH of a container that is given none.
@@ -66,7 +69,14 @@ func (s Settings) Bundle() (*Bundle, error) {
 	if err := s.volumes(spec); err != nil {
 		return nil, err
 	}
-	if err := s.process(spec); err != nil {
+	layout, err := cgroups.Read()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.process(spec, layout); err != nil {
+		return nil, err
+	}
+	if err := s.limits(spec, layout); err != nil {
 		return nil, err
 	}
 	if spec.Linux.Seccomp, err = security.DefaultSeccomp(spec); err != nil {
@@ -93,12 +103,12 @@ func dockerMounts() []specs.Mount {
 }
 
 // process fills in the command: who runs it, where, with which environment and rights.
-func (s Settings) process(spec *specs.Spec) error {
+func (s Settings) process(spec *specs.Spec, layout cgroups.Layout) error {
 	user, home, err := lookUser(spec.Root.Path, s.User)
 	if err != nil {
 		return err
 	}
-	capabilities, err := s.capabilities()
+	capabilities, err := s.capabilities(layout)
 	if err != nil {
 		return err
 	}
@@ -139,16 +149,16 @@ func (s Settings) environment(hostname, home string) []string {
 	return env
 }
 
-// capabilities applies CapAdd and CapDrop to docker's default set. CAP_MKNOD is not in it: as long as
-// there is no device cgroup, it would open the host's disk.
-func (s Settings) capabilities() ([]string, error) {
+// capabilities applies CapAdd and CapDrop to docker's default set. Without a cgroup that forbids devices CAP_MKNOD is
+// not in it: it would open the host's disk.
+func (s Settings) capabilities(layout cgroups.Layout) ([]string, error) {
 	facts, err := security.ReadFacts()
 	if err != nil {
 		return nil, err
 	}
 	var base []string
 	for _, name := range security.DefaultCapabilities() {
-		if name != "CAP_MKNOD" {
+		if name != "CAP_MKNOD" || layout.Kind() != cgroups.None {
 			base = append(base, name)
 		}
 	}

@@ -30,6 +30,8 @@ type Config struct {
 	Hostname, Domainname string
 	// Loopback brings up the device lo of a new network namespace.
 	Loopback bool
+	// Cgroup, if set, holds the descriptor of the v2 cgroup in which the first process is born, see [kernel.Clone].
+	Cgroup kernel.Slot
 }
 
 // IDMap maps Size ids from Inside of a user namespace to ids from Outside (user_namespaces(7)).
@@ -69,23 +71,28 @@ func (c Config) Plan() (host, inside []kernel.Call) {
 	return host, append(inside, c.names()...)
 }
 
-// direct plans the common case: one clone with a flag for each new namespace. With a user namespace the
+// direct plans the common case: one clone with a flag for each new namespace. The cgroup namespace waits until
+// the process is in its cgroup. With a user namespace the
 // IPC namespace waits for the id maps: the file system of its message queues belongs to whoever makes
 // it, and until then that is nobody.
 func (c Config) direct() (host, inside []kernel.Call) {
-	flags, later := c.New, uintptr(0)
+	later := c.New & unix.CLONE_NEWCGROUP
+	why := "only now: the cgroup that the process is in is to be the top of what it sees"
+	if c.New&unix.CLONE_NEWUSER != 0 && c.New&unix.CLONE_NEWIPC != 0 {
+		if later |= unix.CLONE_NEWIPC; later == unix.CLONE_NEWIPC {
+			why = "only now: its message queues are to belong to the container's root"
+		} else {
+			why += ", and its message queues are to belong to the container's root"
+		}
+	}
+	clone := kernel.Clone{Flags: c.New &^ later, Cgroup: c.Cgroup}
+	host = []kernel.Call{{Request: clone, Why: "a process with its own view of the system"}}
 	if c.New&unix.CLONE_NEWUSER != 0 {
-		later = c.New & unix.CLONE_NEWIPC
-		flags &^= later
+		host = append(host, c.writeMaps()...)
+		inside = c.awaitMaps()
 	}
-	host = []kernel.Call{{Request: kernel.Clone{Flags: flags}, Why: "a process with its own view of the system"}}
-	if c.New&unix.CLONE_NEWUSER == 0 {
-		return host, nil
-	}
-	host = append(host, c.writeMaps()...)
-	inside = c.awaitMaps()
 	if later != 0 {
-		inside = append(inside, kernel.Call{Request: Unshare{later}, Why: "its message queues are to belong to the container's root"})
+		inside = append(inside, kernel.Call{Request: Unshare{later}, Why: why})
 	}
 	return host, inside
 }
@@ -93,7 +100,7 @@ func (c Config) direct() (host, inside []kernel.Call) {
 // staged plans the case that needs a process in between: it joins, makes the user namespace and sets
 // the clocks, and then moves on into a child that has all the rest.
 func (c Config) staged() (host, inside []kernel.Call) {
-	host = []kernel.Call{{Request: kernel.Clone{}, Why: "setns and unshare change the caller, so a process is made for it"}}
+	host = []kernel.Call{{Request: kernel.Clone{Cgroup: c.Cgroup}, Why: "setns and unshare change the caller, so a process is made for it"}}
 	opens, owner, others := c.joins()
 	inside = append(opens, owner...)
 	if c.clocksFirst() {

@@ -24,16 +24,21 @@ func explainCommand() *cli.Command {
 		Flags: append(settingsFlags(),
 			&cli.BoolFlag{Name: "shell", Usage: "as a script of util-linux commands that makes the same container", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "json", Usage: "as JSON, for programs", DisableDefaultText: true},
+			&cli.StringFlag{Name: "cgroup", Usage: "as on a machine with cgroup version `v1|v2`, whatever this one has"},
 		),
 		Action: func(c *cli.Context) error {
 			if c.Bool("shell") && c.Bool("json") {
 				return fmt.Errorf("--shell and --json are two forms; choose one")
 			}
+			if kind := c.String("cgroup"); c.IsSet("cgroup") && kind != "v1" && kind != "v2" {
+				return fmt.Errorf("--cgroup %q: v1 or v2", kind)
+			}
 			return withBundle(c, func(b *container.Bundle, id string) error {
+				o := container.Options{ID: id, Cgroups: c.String("cgroup")}
 				if c.Bool("shell") && c.String("rootfs")+c.String("bundle") == "" {
-					return explainLab(os.Stdout, b, id, mapsRoot(c))
+					return explainLab(os.Stdout, b, o, mapsRoot(c))
 				}
-				return explain(os.Stdout, b, id, c.Bool("shell"), c.Bool("json"))
+				return explain(os.Stdout, b, o, c.Bool("shell"), c.Bool("json"))
 			})
 		},
 	}
@@ -42,8 +47,8 @@ func explainCommand() *cli.Command {
 // explainLab prints the script for the built-in image. The root file system that the plan was made
 // with is removed when stave ends, so the script makes one of its own, and removes it. foreign gives
 // its files to the container's root where that is another user of the host.
-func explainLab(w io.Writer, b *container.Bundle, id string, foreign bool) error {
-	script, err := container.ExplainShell(b, container.Options{ID: id})
+func explainLab(w io.Writer, b *container.Bundle, o container.Options, foreign bool) error {
+	script, err := container.ExplainShell(b, o)
 	if err != nil {
 		return err
 	}
@@ -58,15 +63,14 @@ func explainLab(w io.Writer, b *container.Bundle, id string, foreign bool) error
 		plant += fmt.Sprintf("chown -hR %d:%d \"$root\"\n", uid, gid)
 	}
 	_, err = strings.NewReplacer(
-		"export root="+root+"\n", plant, "trap 'kill $pid || :'", `trap 'kill $pid || :; rm -r "$root"'`,
+		"export root="+root+"\n", plant, "undo=:;", `undo='rm -r "$root"';`,
 		b.Dir, "the image "+labImage, root, "the root",
 	).WriteString(w, script)
 	return err
 }
 
 // explain prints the program in the wanted form.
-func explain(w io.Writer, b *container.Bundle, id string, shell, asJSON bool) error {
-	o := container.Options{ID: id}
+func explain(w io.Writer, b *container.Bundle, o container.Options, shell, asJSON bool) error {
 	if shell {
 		text, err := container.ExplainShell(b, o)
 		if err != nil {

@@ -17,7 +17,7 @@ import (
 
 // settingsFlags are the options that describe a container.
 func settingsFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringFlag{Name: "rootfs", Usage: "run on this `folder` as root file system, instead of an image"},
 		&cli.StringFlag{Name: "bundle", Usage: "take everything from the config.json in this OCI bundle `folder`"},
 		&cli.StringFlag{Name: "hostname", Usage: "the container's host `name` (its id otherwise)"},
@@ -30,7 +30,7 @@ func settingsFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "cap-drop", Usage: "take a `capability` away, or ALL", KeepSpace: true},
 		&cli.BoolFlag{Name: "user-ns", Usage: "give the container a user namespace: its root is nobody on the host", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give the command a terminal (the default where input, output and errors are one; --tty=false: none)", DisableDefaultText: true},
-	}
+	}, limitFlags()...)
 }
 
 // runCommand runs a container in the foreground.
@@ -45,7 +45,7 @@ func runCommand() *cli.Command {
 		Flags: append(settingsFlags(), &cli.BoolFlag{Name: "step", Usage: "stop before each kernel call until Enter is pressed", DisableDefaultText: true}),
 		Action: func(c *cli.Context) error {
 			return withBundle(c, func(b *container.Bundle, id string) error {
-				o := container.RunOptions{Options: container.Options{ID: id}}
+				o := container.RunOptions{Options: container.Options{ID: id}, Notice: notice}
 				if c.Bool("step") {
 					o.Step = newStepper(os.Stdin, os.Stderr).stop
 				}
@@ -117,14 +117,21 @@ func withBundle(c *cli.Context, use func(b *container.Bundle, id string) error) 
 // settings reads the options.
 func settings(c *cli.Context, id string, args []string) (container.Settings, error) {
 	env, err := environment(c.StringSlice("env"))
+	if err != nil {
+		return container.Settings{}, err
+	}
+	limits, err := limits(c)
 	return container.Settings{
 		ID: id, Rootfs: c.String("rootfs"), Args: args, Env: env, User: c.String("user"),
 		WorkingDir: c.String("workdir"), Hostname: c.String("hostname"), Volumes: c.StringSlice("volume"),
 		ReadOnly: c.Bool("read-only"), CapAdd: c.StringSlice("cap-add"), CapDrop: c.StringSlice("cap-drop"),
-		UserNamespace: c.Bool("user-ns"),
+		UserNamespace: c.Bool("user-ns"), Limits: limits,
 		Terminal:      c.Bool("tty") || !c.IsSet("tty") && term.IsTerminal(0) && term.IsTerminal(1) && term.IsTerminal(2),
 	}, err
 }
+
+// notice tells the person what the exit code alone does not.
+func notice(text string) { fmt.Fprintln(os.Stderr, "stave:", text) }
 
 // environment gives variables that are named without a value the one they have here; one that is not
 // set here is left out.

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"stave/cgroups"
+	"stave/chroot"
+	"stave/kernel"
+	"stave/namespaces"
+)
+
+// cgroup plans the group that limits the container: made and limited before the process exists, entered before the
+// process does anything else.
+func (p *planner) cgroup() error {
+	resources := p.spec.Linux.Resources
+	if len(p.facts.Group.Folders) == 0 {
+		return p.ungrouped(resources)
+	}
+	var err error
+	if p.grouping, err = p.facts.Group.Create(resources); err != nil {
+		return fmt.Errorf("linux.resources: %w", err)
+	}
+	slot, open, enter := p.facts.Group.Enter(p.facts.Born)
+	p.born, p.entering = slot, enter
+	p.host = slices.Concat(p.host, p.grouping, open)
+	p.inside = append(p.inside, enter...)
+	return nil
+}
+
+// ungrouped refuses limits on a machine, or to a user, without a cgroup to set them in.
+func (p *planner) ungrouped(r *specs.LinuxResources) error {
+	asked := hasLimits(r) || p.spec.Linux.CgroupsPath != "" && p.facts.UID == 0
+	switch {
+	case !asked && (p.facts.UID != 0 || r == nil || len(r.Devices) == 0 || p.own(namespaces.User)):
+		return nil // without rights to devices of the host there is nothing that their rules would change
+	case p.facts.Cgroups.Kind() == cgroups.None:
+		return errors.New("linux.resources: no cgroup file system is mounted on this machine, so nothing can be limited: mount one (mount -t cgroup2 none /sys/fs/cgroup), or take the limits out of the configuration")
+	}
+	return fmt.Errorf("linux.resources: user %d has no cgroup to set limits in: none of version 2 is delegated to him (with systemd: systemd-run --user --scope -p Delegate=yes COMMAND); run as root, or take the limits out of the configuration", p.facts.UID)
+}
+
+// hasLimits tells whether resources ask for more than device rules.
+func hasLimits(r *specs.LinuxResources) bool {
+	if r == nil {
+		return false
+	}
+	return r.Memory != nil || r.CPU != nil || r.Pids != nil || r.BlockIO != nil || len(r.HugepageLimits) > 0 ||
+		r.Network != nil || len(r.Rdma) > 0 || len(r.Unified) > 0
+}
+
+// guarded tells whether the group enforces device rules.
+func (p *planner) guarded() bool {
+	_, ok := p.facts.Group.Folder("devices")
+	return ok
+}
+
+// cgroupMounts shows the container its cgroups: the one tree of v2, or with v1 a tmpfs that has a
+// folder for each hierarchy. With a cgroup namespace the kernel shows the right part of a hierarchy;
+// without one that part is bound.
+func (p *planner) cgroupMounts(m specs.Mount) []chroot.MountPoint {
+	options := chroot.ParseOptions(m.Options)
+	target := path.Clean("/" + m.Destination)
+	hierarchies := p.facts.Cgroups.Hierarchies
+	if p.facts.Cgroups.Kind() == cgroups.V2 {
+		return []chroot.MountPoint{p.cgroupMount("cgroup2", hierarchies[0], target, options)}
+	}
+	inside := options
+	inside.Flags &^= unix.MS_RDONLY
+	list := []chroot.MountPoint{{
+		Type: "tmpfs", Source: "tmpfs", Target: target, Why: "a folder for each cgroup v1 hierarchy",
+		Options: chroot.Options{Flags: inside.Flags, Data: "mode=755"},
+	}}
+	for _, h := range hierarchies {
+		if h.Version == 1 {
+			list = append(list, p.cgroupMount("cgroup", h, path.Join(target, path.Base(h.Mount)), options))
+		}
+	}
+	if options.Flags&unix.MS_RDONLY != 0 { // only now: the hierarchies' folders had to be made in it
+		list = append(list, chroot.MountPoint{Target: target, Options: chroot.Options{Flags: unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY}})
+	}
+	return list
+}
+
+// cgroupMount plans the mount of one hierarchy.
+func (p *planner) cgroupMount(kind string, h cgroups.Hierarchy, target string, options chroot.Options) chroot.MountPoint {
+	const why = "the container sees its own limits"
+	if p.hasNew(namespaces.Cgroup) && !p.own(namespaces.User) || p.hasNew(namespaces.Cgroup) && kind == "cgroup2" {
+		options.Data = strings.Join(h.Controllers, ",")
+		if kind == "cgroup2" {
+			options.Data = ""
+		}
+		return chroot.MountPoint{Type: kind, Source: kind, Target: target, Options: options, Why: why}
+	}
+	options.Flags |= unix.MS_BIND | unix.MS_REC
+	options.Data = ""
+	source := path.Join(h.Mount, h.Own)
+	for _, f := range p.facts.Group.Folders {
+		if f.Top == h.Mount {
+			source = f.Path
+		}
+	}
+	return chroot.MountPoint{Source: source, Target: target, Options: options, Why: why}
+}
+
+// cgroupHint says what an error of a call about cgroups means.
+func cgroupHint(e *kernel.CallError) string {
+	file := ""
+	switch r := e.Call.Request.(type) {
+	case cgroups.Make:
+		file = r.Path
+	case kernel.WriteFile:
+		file = r.Path
+	}
+	switch {
+	case !strings.Contains(file, "cgroup"):
+		return ""
+	case errors.Is(e.Err, unix.EROFS):
+		return "the cgroup file system is mounted read-only here: in a container, ask its engine for a writable one"
+	case errors.Is(e.Err, unix.EACCES):
+		return "this cgroup belongs to somebody else: run as root, or let it be delegated"
+	case errors.Is(e.Err, unix.EEXIST):
+		return "another container has just made it: name another one"
+	case errors.Is(e.Err, unix.EINVAL), errors.Is(e.Err, unix.ERANGE), errors.Is(e.Err, unix.EBUSY):
+		return "the kernel does not take this value"
+	}
+	return ""
+}
