@@ -30,6 +30,22 @@ endif
 # The packages whose tests the tiers 1 and 2 run: all but the root's, whose tests are part of `make check`.
 PACKAGES = $$($(GO) list -e ./... | grep -v '^stave$$')
 
+# What the tier vm needs besides, on an x86-64 machine; and what its kernel has to have.
+NEEDED_VM := qemu-system-x86_64:qemu-system-x86 debootstrap:debootstrap mkfs.ext4:e2fsprogs xz:xz-utils unshare:util-linux
+PROMISED_VM := root $(addprefix cgroup2:,cpu cpuset hugetlb io memory pids rdma) apparmor seccomp filesystem:overlay
+
+# What the tier vm runs there: all that cgroup v2 or a distribution's kernel may change. VM_SHORT are those that take
+# minutes on an emulated processor: their tests repeat things less often (testing.Short).
+VM_PACKAGES := ./cgroups ./chroot ./namespaces ./security/... ./container/... ./internal/witness ./cmd/... ./steps/...
+VM_SHORT := ./kernel
+ifeq ($(origin PACKAGES),command line)
+VM_PACKAGES := $(PACKAGES)
+VM_SHORT :=
+endif
+VM := $(CURDIR)/build/vm/run -kernel $(CURDIR)/build/vm/kernel
+VM_SYSTEMD := $(VM) -systemd $(CURDIR)/build/vm/debian.img -show $(CURDIR)
+VM_TEST = STAVE_TIER=vm STAVE_PROMISED="$(PROMISED_VM)" $(TALLY) test build/vm.json $(GO) test -json -count=1 -p 2 -timeout 15m
+
 # All checks of staticcheck, without exception.
 STATICCHECKS := all
 
@@ -41,7 +57,7 @@ LOOK := echo "I am process $$$$ on $$(hostname). All processes that I see:"; ps;
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build run check unit root test bench clean need-go need-root
+.PHONY: help build run check unit root vm test bench clean need-go need-root need-vm
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -72,11 +88,24 @@ root: need-root $(TALLY) ## tier 2: all tests, with the real kernel, one package
 	@STAVE_TIER=root STAVE_PROMISED="$(PROMISED)" \
 	$(TALLY) test build/root.json $(GO) test -json -count=1 -p 1 -timeout 20m $(PACKAGES)
 
+vm: need-root $(TALLY) need-vm build/vm/run build/vm/kernel/vmlinux build/vm/debian.img ## tier 3: tests in throw-away machines with cgroup v2, and with systemd (root)
+	@echo "vm"; rm -rf build/vm.json build/vm/coverage; mkdir -p build/vm/coverage; bad=0; \
+	STAVE_VM="$(VM)" STAVE_VM_SYSTEMD="$(VM_SYSTEMD)" $(VM_TEST) ./internal/vm || bad=1; \
+	$(VM_TEST) -coverprofile build/vm/coverage/full -exec "$(VM)" $(VM_PACKAGES) || bad=1; \
+	[ -z "$(VM_SHORT)" ] || $(VM_TEST) -coverprofile build/vm/coverage/short -short -exec "$(VM)" $(VM_SHORT) || bad=1; \
+	$(VM_TEST) -coverprofile build/vm/coverage/systemd -run '^TestSystemd' -exec "$(VM_SYSTEMD)" ./cgroups || bad=1; \
+	$(VM_TEST) -coverprofile build/vm/coverage/rootless -run '^TestRootless' -exec "$(VM_SYSTEMD) -user tester" ./cgroups || bad=1; \
+	exit $$bad
+
 test: need-go ## install what is missing, run every tier that this machine can, count
 	@mkdir -p build; rm -f build/*.json build/summary
 	@tools/install $(NEEDED) $(CERTIFICATES)
+	@[ $(USER_ID) -ne 0 ] || tools/install $(NEEDED_VM)
 	@tiers="check unit"; \
-	if [ $(USER_ID) -eq 0 ]; then tiers="$$tiers root"; else echo "left out: root (not root; sudo make test runs it)"; fi; \
+	if [ $(USER_ID) -eq 0 ]; then tiers="$$tiers root"; else echo "left out: root and vm (not root; sudo make test runs them)"; fi; \
+	if [ $(USER_ID) -ne 0 ]; then :; elif [ "$$(uname -m)" != x86_64 ]; then echo "left out: vm (it boots an x86-64 kernel, and this machine runs none)"; \
+	elif command -v qemu-system-x86_64 >/dev/null || [ "$(CI)" = true ]; then tiers="$$tiers vm"; \
+	else echo "left out: vm (there is no qemu-system-x86_64)"; fi; \
 	for tier in $$tiers; do $(MAKE) --no-print-directory $$tier; done; \
 	echo "sum"; $(TALLY) sum $$(printf 'build/%s.json ' $$tiers) >build/summary; bad=$$?; \
 	cat build/summary; exit $$bad
@@ -95,6 +124,21 @@ $(TALLY): $(wildcard internal/tally/*) | need-go
 build/tools/%: tools/go.mod tools/go.sum | need-go
 	@echo "building $* (the first time takes minutes)"
 	@$(GO) build -C tools -o ../$@ $$(awk '/\/$*$$/ && !/^module/ {print $$1; exit}' tools/go.mod)
+
+build/vm/run: $(wildcard internal/vm/*) | need-go
+	@mkdir -p build/vm
+	@$(GO) build -trimpath -ldflags "-s -w" -o $@.new ./internal/vm && mv $@.new $@
+
+build/vm/kernel/vmlinux: tools/kernel | need-vm build/vm/run
+	@tools/kernel build/vm/kernel
+	@build/vm/run -unpack build/vm/kernel
+
+build/vm/debian.img: tools/debian | need-root need-vm
+	@mkdir -p build/vm
+	@tools/debian $@
+
+need-vm:
+	@tools/install $(NEEDED_VM)
 
 need-go:
 	@[ -n "$(GO)" ] || { echo "make: Go is not in PATH nor in /usr/local/go: see https://go.dev/dl"; exit 1; }

@@ -102,12 +102,13 @@ func TestTrouble(t *testing.T) {
 		"panic":             {script: "echo c >/proc/sysrq-trigger; sleep 1000", code: failed, says: []string{"the kernel panicked while the command ran", "console: ", "sysrq"}, never: "once more"},
 		"end without words": {script: "echo b >/proc/sysrq-trigger; sleep 1000", code: failed, says: []string{"died without an exit status while the command ran"}, never: "once more"},
 		"hanging boot":      {args: "-boot 200ms", script: "true", code: failed, says: []string{"the boot hung: stopped after 200ms before the command started", "trying once more"}},
-		"hanging test":      {args: "-timeout 40s", script: "echo begun; sleep 1000", code: failed, says: []string{"the time was over: stopped after 40s while"}, never: "once more"},
+		"hanging test":      {args: "-timeout 25s", script: "echo begun; sleep 1000", code: failed, says: []string{"the time was over: stopped after 25s while"}, never: "once more"},
 		"broken machine":    {args: "-memory 1X", script: "true", code: failed, says: []string{"QEMU: ", "exit code 1", "once more"}},
 		"no such folder":    {args: "-kernel /nowhere", script: "true", code: failed, says: []string{"no kernel and modules in /nowhere"}, never: "once more"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			args := append(strings.Fields(c.args), "sh", "-c", c.script)
 			code, _, said := boot(t, machine(t, "STAVE_VM", args...))
 			for _, word := range c.says {
@@ -177,10 +178,10 @@ mkdir $own/leaf && echo 0 >$own/leaf/cgroup.procs && echo +memory >$own/cgroup.s
 echo '$HOME' "$$" | grep -c 'HOME [0-9]'
 grep -c ' - cgroup ' /proc/self/mountinfo
 exit 4`
-	const ofRoot = "/system.slice/stave-vm.service"
-	const ofUser = "/user.slice/user-1000.slice/user@1000.service/app.slice/run-u0.service"
+	const ofRoot = "/system.slice/stave-command.service"
+	const ofUser = "/user.slice/user-1000.slice/user@1000.service/app.slice/stave-command.service"
 	cases := map[string]struct{ user, name, group, controllers string }{
-		"root": {"", "root", ofRoot, "cpuset cpu io memory hugetlb pids rdma misc"},
+		"root": {"", "root", ofRoot, "cpuset cpu io memory pids"},
 		"user": {"tester", "tester", ofUser, "cpuset cpu io memory pids"},
 	}
 	for name, c := range cases {

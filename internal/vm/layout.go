@@ -72,7 +72,7 @@ func shareMount(root, path string) mountPoint {
 	return mountPoint{"share", root + path, "9p", 0, overHost + ",cache=none"}
 }
 
-// unit is the service that runs the command under systemd. It owns the groups below its own (Delegate=).
+// unit is the service that has the command run under systemd.
 const unit = `[Unit]
 Description=The command of stave's virtual machine
 After=basic.target dbus.service
@@ -80,6 +80,5 @@ After=basic.target dbus.service
 [Service]
 Type=exec
 ExecStart=` + ownFolder + "/init " + agentFlag + `
-Delegate=yes
 TimeoutStartSec=infinity
 `

@@ -381,10 +381,14 @@ func TestShown(t *testing.T) {
 	}
 }
 
-// TestUserRun keeps systemd from replacing variables in the command, and the environment of the user.
-func TestUserRun(t *testing.T) {
-	got := strings.Join(userRun(job{Command: []string{"sh", "-c", "echo $$"}, Env: []string{"HOME=/root", "STAVE_TIER=vm"}, Folder: "/w"}), " ")
-	if !strings.HasSuffix(got, "--working-directory=/w --setenv=STAVE_TIER=vm -- sh -c echo $$$$") {
-		t.Error(got)
+// TestRunArguments keeps systemd from replacing variables in the command, and the variables of a user.
+func TestRunArguments(t *testing.T) {
+	j := job{Command: []string{"sh", "-c", "echo $$"}, Env: []string{"HOME=/root", "PATH=/x", "STAVE_TIER=vm"}, Folder: "/w"}
+	for user, want := range map[string]string{"": " --setenv=HOME=/root --setenv=STAVE_TIER=vm", "tester": " --user --setenv=STAVE_TIER=vm"} {
+		j.User = user
+		got := strings.Join(runArguments(j), " ")
+		if !strings.HasSuffix(got, "--working-directory=/w --setenv="+imagePath+want+" -- sh -c echo $$$$") {
+			t.Errorf("user %q: %s", user, got)
+		}
 	}
 }

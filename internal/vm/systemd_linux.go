@@ -91,17 +91,15 @@ func agent() {
 	finish(j, func(output *os.File) (int, error) { return serve(j, output) })
 }
 
-// serve runs the command as its own child, or in a unit of a user's manager.
+// serve runs the command in a unit of its own (systemd-run(1)), of the system's manager or of a user's, and waits for it.
 func serve(j job, output *os.File) (int, error) {
-	cmd := exec.Command(j.Command[0], j.Command[1:]...)
-	cmd.Env, cmd.Dir = j.Env, j.Folder
+	cmd := exec.Command("systemd-run", runArguments(j)...)
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = []string{imagePath}, "/", output, output
 	if j.User != "" {
-		var err error
-		if cmd, err = inUserManager(j); err != nil {
+		if err := become(cmd, j.User); err != nil {
 			return 0, err
 		}
 	}
-	cmd.Stdout, cmd.Stderr = output, output
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -110,41 +108,46 @@ func serve(j job, output *os.File) (int, error) {
 	return exitCode(unix.WaitStatus(cmd.ProcessState.Sys().(syscall.WaitStatus))), nil
 }
 
-// inUserManager is the command that runs the job's in a unit of a user's manager that owns the groups below its own. It
-// starts the manager and waits until that is ready (user@.service(5)).
-func inUserManager(j job) (*exec.Cmd, error) {
-	who, err := user.Lookup(j.User)
+// imagePath is where the image's programs are.
+const imagePath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// become makes a command one of a user and of the user's manager, which it starts and waits for (user@.service(5)).
+func become(cmd *exec.Cmd, name string) error {
+	who, err := user.Lookup(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	uid, err := strconv.ParseUint(who.Uid, 10, 32)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	gid, err := strconv.ParseUint(who.Gid, 10, 32)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if said, err := exec.Command("systemctl", "start", "user@"+who.Uid+".service").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("start the user manager of %s: %w: %s", j.User, err, said)
+		return fmt.Errorf("start the user manager of %s: %w: %s", name, err, said)
 	}
 	runtime := "/run/user/" + who.Uid
-	cmd := exec.Command("systemd-run", userRun(j)...)
-	cmd.Env = []string{
-		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + who.HomeDir, "XDG_RUNTIME_DIR=" + runtime,
-		"DBUS_SESSION_BUS_ADDRESS=unix:path=" + runtime + "/bus",
-	}
-	cmd.Dir = "/"
+	cmd.Env = append(cmd.Env, "HOME="+who.HomeDir, "XDG_RUNTIME_DIR="+runtime, "DBUS_SESSION_BUS_ADDRESS=unix:path="+runtime+"/bus")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-	return cmd, nil
+	return nil
 }
 
-// userRun are the arguments of systemd-run(1).
-func userRun(j job) []string {
-	args := []string{"--user", "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec", "-p", "Delegate=yes", "--working-directory=" + j.Folder}
+// runArguments are the arguments of systemd-run(1). The unit owns the groups below its own (Delegate=), and is alone in
+// its own, so that it can move its only process down and hand controllers on.
+func runArguments(j job) []string {
+	args := []string{
+		"--quiet", "--pipe", "--wait", "--collect", "--service-type=exec", "--unit=stave-command",
+		"-p", "Delegate=yes", "--working-directory=" + j.Folder, "--setenv=" + imagePath,
+	}
+	if j.User != "" {
+		args = append(args, "--user")
+	}
 	for _, variable := range j.Env {
 		name, _, _ := strings.Cut(variable, "=")
-		if name != "HOME" && name != "USER" && name != "LOGNAME" && name != "PATH" {
+		own := name == "HOME" || name == "USER" || name == "LOGNAME" || name == "SHELL"
+		if name != "PATH" && (!own || j.User == "") {
 			args = append(args, "--setenv="+variable)
 		}
 	}
