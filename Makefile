@@ -44,7 +44,7 @@ VM_SHORT :=
 endif
 VM := $(CURDIR)/build/vm/run -kernel $(CURDIR)/build/vm/kernel
 VM_SYSTEMD := $(VM) -systemd $(CURDIR)/build/vm/debian.img -show $(CURDIR)
-VM_TEST = STAVE_TIER=vm STAVE_PROMISED="$(PROMISED_VM)" $(TALLY) test build/vm.json $(GO) test -json -count=1 -p 2 -timeout 15m
+VM_TEST := $(TALLY) test build/vm.json $(GO) test -json -count=1 -p 2 -timeout 15m
 
 # All checks of staticcheck, without exception.
 STATICCHECKS := all
@@ -90,10 +90,13 @@ root: need-root $(TALLY) ## tier 2: all tests, with the real kernel, one package
 
 vm: need-root $(TALLY) need-vm build/vm/run build/vm/kernel/vmlinux build/vm/debian.img ## tier 3: tests in throw-away machines with cgroup v2, and with systemd (root)
 	@echo "vm"; rm -rf build/vm.json build/vm/coverage; mkdir -p build/vm/coverage; bad=0; \
-	STAVE_VM="$(VM)" STAVE_VM_SYSTEMD="$(VM_SYSTEMD)" $(VM_TEST) ./internal/vm || bad=1; \
+	STAVE_TIER=unit STAVE_VM="$(VM)" STAVE_VM_SYSTEMD="$(VM_SYSTEMD)" $(VM_TEST) ./internal/vm || bad=1; \
+	export STAVE_TIER=vm STAVE_PROMISED="$(PROMISED_VM)"; \
 	$(VM_TEST) -coverprofile build/vm/coverage/full -exec "$(VM)" $(VM_PACKAGES) || bad=1; \
 	[ -z "$(VM_SHORT)" ] || $(VM_TEST) -coverprofile build/vm/coverage/short -short -exec "$(VM)" $(VM_SHORT) || bad=1; \
+	export STAVE_PROMISED=systemd; \
 	$(VM_TEST) -coverprofile build/vm/coverage/systemd -run '^TestSystemd' -exec "$(VM_SYSTEMD)" ./cgroups || bad=1; \
+	export STAVE_PROMISED=; \
 	$(VM_TEST) -coverprofile build/vm/coverage/rootless -run '^TestRootless' -exec "$(VM_SYSTEMD) -user tester" ./cgroups || bad=1; \
 	exit $$bad
 
