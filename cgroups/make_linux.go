@@ -53,7 +53,7 @@ func (m Make) Undo(*kernel.Host) error {
 	if m.Shared {
 		return removeShared(m.Path)
 	}
-	return remove(m.Path)
+	return removePatiently(m.Path)
 }
 
 // Do writes those controllers that are not given yet: all at once, and where that fails one by one, to find out which
