@@ -126,7 +126,7 @@ func settings(c *cli.Context, id string, args []string) (container.Settings, err
 		WorkingDir: c.String("workdir"), Hostname: c.String("hostname"), Volumes: c.StringSlice("volume"),
 		ReadOnly: c.Bool("read-only"), CapAdd: c.StringSlice("cap-add"), CapDrop: c.StringSlice("cap-drop"),
 		UserNamespace: c.Bool("user-ns"), Limits: limits,
-		Terminal:      c.Bool("tty") || !c.IsSet("tty") && term.IsTerminal(0) && term.IsTerminal(1) && term.IsTerminal(2),
+		Terminal: c.Bool("tty") || !c.IsSet("tty") && term.IsTerminal(0) && term.IsTerminal(1) && term.IsTerminal(2),
 	}, err
 }
 
