@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroups
+
+import (
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"stave/internal/witness"
+)
+
+// bomb is a script in which every process makes others as fast as it can. One that finds no room ends, and so makes room
+// for one of another: there are always some that are just being made.
+const bomb = "b() { while :; do ( b ) & done; }; b 2>/dev/null"
+
+// explode starts a fork bomb in a group below g, which has room for some tasks, and waits until they fill that.
+func explode(t *testing.T, g, nested Group, room int) {
+	t.Helper()
+	f, ok := g.Folder("pids")
+	if !ok {
+		t.Fatal("no controller pids: a fork bomb would have no end")
+	}
+	write(t, f.File("pids.max"), strconv.Itoa(room))
+	start(t, nested, bomb)
+	witness.Until(t, "the fork bomb is at its limit", func() bool {
+		now, err := strconv.Atoi(read(t, f.File("pids.current")))
+		return err == nil && now > room-10
+	})
+}
+
+// killed fails the test unless SIGKILL ended a process.
+func killed(t *testing.T, status syscall.WaitStatus) {
+	t.Helper()
+	if status.Signal() != syscall.SIGKILL {
+		t.Errorf("ended with status %#x, want SIGKILL", int(status))
+	}
+}
+
+// TestKill kills a fork bomb in a group below the group, and a quiet process beside it, with the group frozen and not.
+func TestKill(t *testing.T) {
+	for _, frozen := range []string{"running", "frozen"} {
+		for _, version := range []string{"all", "v1", "v2"} {
+			t.Run(frozen+" "+version, func(t *testing.T) {
+				g := newGroup(t)
+				view, ok := views(g)[version]
+				if !ok {
+					witness.Need(t, "cgroup"+strings.TrimPrefix(version, "v")+":freezer")
+				}
+				nested := nest(t, nest(t, g, "a"), "b")
+				explode(t, g, nested, 40)
+				quiet := start(t, g, "read never")
+				neighbour := start(t, newGroup(t), busy).Process.Pid
+				if frozen == "frozen" {
+					if err := view.Freeze(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := view.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				if left := members(t, g); len(left) > 0 {
+					t.Errorf("%d processes are left: %v", len(left), left)
+				}
+				state, err := quiet.Process.Wait()
+				if err != nil {
+					t.Fatal(err)
+				}
+				killed(t, state.Sys().(syscall.WaitStatus))
+				if isFrozen(t, view) || isFrozen(t, Group{Folders: nested.Folders}) {
+					t.Error("the group is still frozen")
+				}
+				works(t, neighbour)
+				if err := view.Kill(); err != nil {
+					t.Errorf("the second time: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// TestKillFrozen is the way without cgroup.kill: one round of freezing and signalling is enough for a fork bomb.
+func TestKillFrozen(t *testing.T) {
+	for _, version := range []string{"v1", "v2"} {
+		t.Run(version, func(t *testing.T) {
+			g := newGroup(t)
+			view, ok := views(g)[version]
+			if !ok {
+				witness.Need(t, "cgroup"+strings.TrimPrefix(version, "v")+":freezer")
+			}
+			explode(t, g, nest(t, g, "nested"), 40)
+			if err := view.killFrozen(); err != nil {
+				t.Fatal(err)
+			}
+			if err := view.thawAll(); err != nil {
+				t.Fatal(err)
+			}
+			witness.Until(t, "the bomb is gone", func() bool { return len(members(t, g)) == 0 })
+		})
+	}
+}
+
+// TestKillNestedFrozen kills a group below which one was frozen for itself, as a container in a container would be.
+func TestKillNestedFrozen(t *testing.T) {
+	g := newGroup(t)
+	nested := nest(t, g, "nested")
+	start(t, nested, busy)
+	for _, version := range []string{"v2", "v1"} { // version 2 cannot freeze what version 1 has frozen
+		if view, ok := views(nested)[version]; ok {
+			if err := view.Freeze(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := g.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if left := members(t, g); len(left) > 0 {
+		t.Errorf("processes are left: %v", left)
+	}
+}
+
+// TestKillOwn kills a group that the caller is in himself: that is an error, and nobody dies.
+func TestKillOwn(t *testing.T) {
+	g := newGroup(t)
+	layout, err := Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(layout.Hierarchies, func(h Hierarchy) bool { return h.Version == 2 })
+	if i < 0 {
+		witness.Need(t, "cgroup2:freezer")
+	}
+	h := layout.Hierarchies[i]
+	f, _ := g.Unified()
+	write(t, f.File("cgroup.procs"), strconv.Itoa(os.Getpid()))
+	defer write(t, path.Join(h.Mount, h.Own, "cgroup.procs"), strconv.Itoa(os.Getpid()))
+	other := start(t, g, busy).Process.Pid
+	if err := g.Kill(); err == nil || !strings.Contains(err.Error(), "outside") {
+		t.Errorf("error %v", err)
+	}
+	works(t, other)
+}
+
+// TestProcesses compares the list with the processes that were put in: into the group, into one below it, and into one
+// of its folders only.
+func TestProcesses(t *testing.T) {
+	g := newGroup(t)
+	if pids, err := g.Processes(); len(pids) > 0 || err != nil {
+		t.Errorf("an empty group has %v, error %v", pids, err)
+	}
+	one := Group{Folders: g.Folders[:1]}
+	want := []int{
+		start(t, g, busy).Process.Pid, start(t, nest(t, nest(t, g, "a"), "b"), busy).Process.Pid,
+		start(t, nest(t, g, "c"), busy).Process.Pid, start(t, one, busy).Process.Pid,
+	}
+	slices.Sort(want)
+	for name, view := range map[string]Group{"all": g, "one": one} {
+		got, err := view.Processes()
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: error %v, difference:\n%s", name, err, diff)
+		}
+	}
+	none := Group{Folders: []Folder{{Version: 2, Path: g.Folders[0].Path + "/none"}}}
+	if pids, err := none.Processes(); len(pids) > 0 || err != nil {
+		t.Errorf("a group that is gone has %v, error %v", pids, err)
+	}
+}
+
+// TestProcessesThreaded has a group of version 2 below the group that holds threads only: the process is the group's.
+func TestProcessesThreaded(t *testing.T) {
+	g, ok := views(newGroup(t))["v2"]
+	if !ok {
+		witness.Need(t, "cgroup2:freezer")
+	}
+	process := start(t, g, busy).Process.Pid
+	threads := nest(t, g, "threads").Folders[0]
+	write(t, threads.File("cgroup.type"), "threaded")
+	write(t, threads.File("cgroup.threads"), strconv.Itoa(process))
+	if got, err := g.Processes(); err != nil || !slices.Equal(got, []int{process}) {
+		t.Errorf("got %v, error %v, want %d", got, err, process)
+	}
+	if err := g.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if left := members(t, g); len(left) > 0 {
+		t.Errorf("processes are left: %v", left)
+	}
+}
