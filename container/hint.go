@@ -15,6 +15,9 @@ import (
 
 // explain adds to a failed call what its errno means there, and what to do about it.
 func explain(err error) error {
+	if killed, ok := errors.AsType[*kernel.KilledError](err); ok && killed.Signal == unix.SIGKILL {
+		return fmt.Errorf("%w (a memory limit that leaves no room for the set-up does that)", err)
+	}
 	var call *kernel.CallError
 	if !errors.As(err, &call) {
 		return err

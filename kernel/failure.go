@@ -11,6 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// KilledError says that a signal ended the container's process during its set-up.
+type KilledError struct{ Signal unix.Signal }
+
+// Error names the signal.
+func (e *KilledError) Error() string {
+	return fmt.Sprintf("the container's process was killed during its set-up: %v", e.Signal)
+}
+
 // died says how the container's process ended before it could execute its command.
 func (h *Host) died() error {
 	status, err := waitFor(h.pid)
@@ -19,7 +27,7 @@ func (h *Host) died() error {
 	case err != nil:
 		return fmt.Errorf("wait for the container's process: %w", err)
 	case status.Signaled():
-		return fmt.Errorf("the container's process was killed during its set-up: %v", status.Signal())
+		return &KilledError{status.Signal()}
 	}
 	return fmt.Errorf("the container's process ended during its set-up with code %d", status.ExitStatus())
 }
