@@ -34,17 +34,18 @@ PACKAGES = $$($(GO) list -e ./... | grep -v '^stave$$')
 NEEDED_VM := qemu-system-x86_64:qemu-system-x86 debootstrap:debootstrap mkfs.ext4:e2fsprogs xz:xz-utils unshare:util-linux
 PROMISED_VM := root $(addprefix cgroup2:,cpu cpuset hugetlb io memory pids rdma) apparmor seccomp filesystem:overlay
 
-# What the tier vm runs there: all that cgroup v2 or a distribution's kernel may change. VM_SHORT are those that take
-# minutes on an emulated processor: their tests repeat things less often (testing.Short).
-VM_PACKAGES := ./cgroups ./chroot ./namespaces ./security/... ./container/... ./internal/witness ./cmd/... ./steps/...
-VM_SHORT := ./kernel
+# What the tier vm runs there: all that cgroup v2, a distribution's kernel or systemd may change, with -short, since the
+# processor is emulated: tests that repeat a thing thousands of times do it less often. The slow ones come first. Left
+# out are tests that take minutes there: of a shell script for each of many containers (TestScriptOfTheLab runs one), and
+# of the machine code of a function, which is the same on each kernel.
+VM_PACKAGES := ./cmd/... ./chroot ./cgroups ./steps/... ./internal/witness ./security/... ./namespaces ./kernel ./container/...
+VM_SKIP := ^TestScriptMakesTheSame|^TestChildPath
 ifeq ($(origin PACKAGES),command line)
 VM_PACKAGES := $(PACKAGES)
-VM_SHORT :=
 endif
 VM := $(CURDIR)/build/vm/run -kernel $(CURDIR)/build/vm/kernel
 VM_SYSTEMD := $(VM) -systemd $(CURDIR)/build/vm/debian.img -show $(CURDIR)
-VM_TEST := $(TALLY) test build/vm.json $(GO) test -json -count=1 -p 2 -timeout 15m
+VM_TEST := $(TALLY) test build/vm.json $(GO) test -json -count=1 -p 2 -timeout 15m -short
 
 # All checks of staticcheck, without exception.
 STATICCHECKS := all
@@ -92,8 +93,7 @@ vm: need-root $(TALLY) need-vm build/vm/run build/vm/kernel/vmlinux build/vm/deb
 	@echo "vm"; rm -rf build/vm.json build/vm/coverage; mkdir -p build/vm/coverage; bad=0; \
 	STAVE_TIER=unit STAVE_VM="$(VM)" STAVE_VM_SYSTEMD="$(VM_SYSTEMD)" $(VM_TEST) ./internal/vm || bad=1; \
 	export STAVE_TIER=vm STAVE_PROMISED="$(PROMISED_VM)"; \
-	$(VM_TEST) -coverprofile build/vm/coverage/full -exec "$(VM)" $(VM_PACKAGES) || bad=1; \
-	[ -z "$(VM_SHORT)" ] || $(VM_TEST) -coverprofile build/vm/coverage/short -short -exec "$(VM)" $(VM_SHORT) || bad=1; \
+	$(VM_TEST) -coverprofile build/vm/coverage/machine -skip '$(VM_SKIP)' -exec "$(VM)" $(VM_PACKAGES) || bad=1; \
 	export STAVE_PROMISED=systemd; \
 	$(VM_TEST) -coverprofile build/vm/coverage/systemd -run '^TestSystemd' -exec "$(VM_SYSTEMD)" ./cgroups || bad=1; \
 	export STAVE_PROMISED=; \

@@ -22,7 +22,11 @@ func TestSwappedMountPoint(t *testing.T) {
 		"rro":    func(b *box, lent string) { b.mount("bind", lent, "/mnt/sub", "rbind", "rro", "rprivate") },
 		"id map": func(b *box, lent string) { idMapped(b, lent, "/mnt/sub", "idmap", "ro", "private") },
 	} {
-		for at, count := 1, 1; at <= count; at++ {
+		stride := 1
+		if testing.Short() { // as on an emulated processor
+			stride = 4
+		}
+		for at, count := 1, 1; at <= count; at += stride {
 			t.Run(fmt.Sprintf("%s, before call %d", name, at), func(t *testing.T) {
 				inBox(t, func(b *box) {
 					shared, lent := lendBelow(b)
