@@ -11,8 +11,8 @@ import (
 	"stave/kernel"
 )
 
-// noWeights says why a kernel has no weights for disks.
-const noWeights = "weights of disks are a matter of the I/O scheduler, and this kernel has none for groups: load BFQ (modprobe bfq), or leave out the weights of linux.resources.blockIO"
+// noWeights says why weights have no file, or not for a disk.
+const noWeights = "only the I/O scheduler bfq has weights (/sys/block/*/queue/scheduler), and in version 2 a disk that io.cost.qos turns them on for: choose one, or leave the weights of linux.resources.blockIO out"
 
 // noLeaves says why a kernel has no leaf weights.
 const noLeaves = "leaf weights went with the CFQ scheduler in Linux 5.0: leave them out"

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -56,22 +57,18 @@ func (g Group) Update(r *specs.LinuxResources) error {
 // apply runs calls of a plan in this process, and takes them back when one fails. The files pass through the same
 // states in reverse, each of which the kernel has allowed before.
 func apply(calls []kernel.Call) error {
-	var back []kernel.WriteFile
+	var back []kernel.Call
 	for _, call := range calls {
-		w, err := aim(call.Request)
-		if err == nil {
-			if old, e := kernel.ReadFile(w.Path); e == nil {
-				back = append(back, kernel.WriteFile{Path: w.Path, Data: before(w, string(old))})
-			}
-			err = do(call.Request)
+		if w, err := aim(call.Request); err == nil {
+			back = append(back, restore(w)...)
 		}
+		err := do(call)
 		if err == nil {
 			continue
 		}
-		err = fmt.Errorf("%s: %w", call, err)
-		for i := len(back) - 1; i >= 0; i-- {
-			if e := do(back[i]); e != nil {
-				err = errors.Join(err, fmt.Errorf("put back: %s: %w", back[i], e))
+		for _, undo := range slices.Backward(back) {
+			if e := do(undo); e != nil {
+				err = errors.Join(err, fmt.Errorf("put back: %w", e))
 			}
 		}
 		return err
@@ -79,13 +76,35 @@ func apply(calls []kernel.Call) error {
 	return nil
 }
 
-// do carries out a request. The error is without the file, which the request names.
-func do(r kernel.Request) error {
-	err := r.(kernel.Doer).Do(&kernel.Host{})
-	if e, ok := errors.AsType[*os.PathError](err); ok {
-		return e.Err
+// restore returns the calls that make a write undone, to be done from the last to the first. A cpuset with processes can't
+// be made empty again (ENOSPC), which in version 2 means all that the group above has: then those are written.
+func restore(w kernel.WriteFile) []kernel.Call {
+	old, err := kernel.ReadFile(w.Path)
+	if err != nil {
+		return nil
 	}
-	return err
+	undo := kernel.Call{Request: kernel.WriteFile{Path: w.Path, Data: before(w, string(old))}, Why: "as it was"}
+	if name := path.Base(w.Path); undo.Request.(kernel.WriteFile).Data != "\n" || name != "cpuset.cpus" && name != "cpuset.mems" {
+		return []kernel.Call{undo}
+	}
+	undo.Ignore = []unix.Errno{unix.ENOSPC}
+	effective, err := kernel.ReadFile(w.Path + ".effective")
+	if err != nil {
+		return []kernel.Call{undo}
+	}
+	return []kernel.Call{undo, {Request: kernel.WriteFile{Path: w.Path, Data: string(effective)}, Why: "as it was"}}
+}
+
+// do carries out a call. The error names the file once.
+func do(call kernel.Call) error {
+	err := call.Request.(kernel.Doer).Do(&kernel.Host{})
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		err = e.Err
+	}
+	if err == nil || slices.ContainsFunc(call.Ignore, func(e unix.Errno) bool { return errors.Is(err, e) }) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", call, err)
 }
 
 // aim returns the write that a request comes down to.
@@ -112,13 +131,16 @@ func (e either) find() (kernel.WriteFile, error) {
 	return kernel.WriteFile{}, fmt.Errorf("%w: %s", unix.ENOENT, e.Missing)
 }
 
-// Do writes the file that is there.
+// Do writes the file that is there. It may be there and still not work, as a weight for a disk whose scheduler has none.
 func (e either) Do(h *kernel.Host) error {
 	w, err := e.find()
 	if err != nil {
 		return err
 	}
-	return w.Do(h)
+	if err = w.Do(h); errors.Is(err, unix.EOPNOTSUPP) {
+		return fmt.Errorf("%w: %s", unix.EOPNOTSUPP, e.Missing)
+	}
+	return err
 }
 
 // Do checks the list and writes it.
