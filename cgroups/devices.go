@@ -28,13 +28,13 @@ const (
 
 // String lists the letters that version 1 and config.json have for it: "rwm".
 func (a Access) String() string {
-	var s string
+	var letters []string
 	for _, l := range accessLetters() {
 		if a&l.access != 0 {
-			s += l.letter
+			letters = append(letters, l.letter)
 		}
 	}
-	return s
+	return strings.Join(letters, "")
 }
 
 // accessLetter is a way to use a device with its letter.
@@ -161,6 +161,57 @@ func deviceNumber(name string, n *int64, most int64) (int64, error) {
 		return 0, fmt.Errorf("%s %d: device numbers go from 0 to %d; -1 or nothing means all", name, *n, most)
 	}
 	return *n, nil
+}
+
+// decide returns what ordered rules allow to do with the devices of a set, other than with those that a rule
+// names more narrowly.
+func decide(rules []DeviceRule, s DeviceSet) Access {
+	var a Access
+	for _, r := range rules {
+		switch {
+		case !r.holds(s):
+		case r.Allow:
+			a |= r.Access
+		default:
+			a &^= r.Access
+		}
+	}
+	return a
+}
+
+// distinct returns the sets that rules tell apart, the wide ones first: those they name, all block and all character
+// devices, and the one device in which "every minor of 5" and "minor 7 of every major" meet.
+func distinct(rules []DeviceRule) []DeviceSet {
+	sets := []DeviceSet{{'b', all, all}, {'c', all, all}}
+	for _, r := range rules {
+		for _, t := range []byte("bc") {
+			s := DeviceSet{t, r.Major, r.Minor}
+			if r.holds(s) && !slices.Contains(sets, s) {
+				sets = append(sets, s)
+			}
+		}
+	}
+	for _, m := range slices.Clone(sets) {
+		for _, n := range sets {
+			meet := DeviceSet{m.Type, m.Major, n.Minor}
+			if m.Type == n.Type && m.Minor == all && n.Major == all && !slices.Contains(sets, meet) {
+				sets = append(sets, meet)
+			}
+		}
+	}
+	slices.SortStableFunc(sets, func(a, b DeviceSet) int { return a.width() - b.width() })
+	return sets
+}
+
+// width orders sets: no set comes before one that holds it.
+func (d DeviceSet) width() int {
+	width := 0
+	for _, n := range []int64{d.Major, d.Minor} {
+		if n != all {
+			width++
+		}
+	}
+	return width
 }
 
 // Devices returns the host calls that give a new group its device rules. Rules hold in their order, the last

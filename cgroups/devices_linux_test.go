@@ -115,20 +115,24 @@ var (
 	nodes = []DeviceSet{null, zero, kmsg}
 )
 
-// onVersions runs a test in a group that has only the folder of v1's controller devices, and one with only that of v2.
+// onVersions runs a test in a group that has only the folder of v1's controller devices, and in one with only that of v2.
 func onVersions(t *testing.T, test func(t *testing.T, g Group)) {
-	for version := 1; version <= 2; version++ {
-		t.Run(fmt.Sprintf("v%d", version), func(t *testing.T) {
-			g := newGroup(t)
-			g.Folders = slices.DeleteFunc(g.Folders, func(f Folder) bool {
-				return f.Version != version || version == 1 && !slices.Contains(f.Controllers, "devices")
-			})
-			if len(g.Folders) == 0 {
-				t.Skipf("no hierarchy of version %d here limits devices", version)
-			}
-			test(t, g)
-		})
+	t.Run("v1", func(t *testing.T) {
+		witness.Need(t, "root", "cgroup1:devices")
+		f, _ := newGroup(t).Folder("devices")
+		test(t, Group{Folders: []Folder{f}})
+	})
+	t.Run("v2", func(t *testing.T) { test(t, unifiedGroup(t)) })
+}
+
+// unifiedGroup makes a group that has only the folder of the v2 tree.
+func unifiedGroup(t *testing.T) Group {
+	t.Helper()
+	f, ok := newGroup(t).Unified()
+	if !ok {
+		t.Skip("needs cgroup2: no tree of version 2 is mounted")
 	}
+	return Group{Folders: []Folder{f}}
 }
 
 // carryOut carries out host calls, up to the first error.
@@ -288,7 +292,54 @@ func checkAttached(t *testing.T, g Group, want int) {
 	}
 }
 
-// TestDevicesBelow denies to a group what the one above it has not, and keeps a program of somebody else.
+// TestForeignDeviceProgram finds that a program of somebody else goes on deciding when ours is attached and replaced.
+func TestForeignDeviceProgram(t *testing.T) {
+	g := unifiedGroup(t)
+	code, err := machineCode(bare(t, "allow a *:* rwm, deny c 1:11 w"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := kernel.LoadBPF(unix.BPF_PROG_TYPE_CGROUP_DEVICE, "somebody_else", code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	dir, err := os.Open(g.Folders[0].Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := kernel.AttachBPF(int(dir.Fd()), fd, unix.BPF_CGROUP_DEVICE); err != nil {
+		t.Fatal(err)
+	}
+	p := newProber(t, nodes...)
+	put(t, g, p.pid)
+	calls, err := g.Devices(parseRules(t, "allow c 1:11 rw"))
+	must(t, calls, err)
+	calls, err = g.ChangeDevices(parseRules(t, "allow c 1:11 rw"), parseRules(t, "allow a *:* rwm"))
+	must(t, calls, err)
+	p.wants("yes", "r c 1:11", "rw c 1:5")
+	p.wants("no", "w c 1:11")
+	checkAttached(t, g, 1)
+}
+
+// TestManyDeviceRules loads a program of a thousand rules: the verifier has to get through all its paths.
+func TestManyDeviceRules(t *testing.T) {
+	onVersions(t, func(t *testing.T, g Group) {
+		var text []string
+		for minor := range 1000 {
+			text = append(text, fmt.Sprintf("allow b 8:%d %s", minor, []string{"r", "rw", "w", "rwm"}[minor%4]))
+		}
+		calls, err := g.Devices(parseRules(t, strings.Join(append(text, "allow c 1:11 w"), ",")))
+		must(t, calls, err)
+		p := newProber(t, nodes...)
+		put(t, g, p.pid)
+		p.wants("yes", "w c 1:11")
+		p.wants("no", "r c 1:11")
+	})
+}
+
+// TestDevicesBelow denies to a group what the one above it has not.
 func TestDevicesBelow(t *testing.T) {
 	onVersions(t, func(t *testing.T, g Group) {
 		calls, err := g.Devices(nil)

@@ -51,57 +51,6 @@ func listOf(rules []DeviceRule) (deviceList, error) {
 	return deviceList{}, fmt.Errorf(cause, "allow", lost, hole[0], "deny it for", hole[1])
 }
 
-// decide returns what ordered rules allow to do with the devices of a set, other than with those that a rule
-// names more narrowly.
-func decide(rules []DeviceRule, s DeviceSet) Access {
-	var a Access
-	for _, r := range rules {
-		switch {
-		case !r.holds(s):
-		case r.Allow:
-			a |= r.Access
-		default:
-			a &^= r.Access
-		}
-	}
-	return a
-}
-
-// distinct returns the sets that rules tell apart, the wide ones first: those they name, all block and all character
-// devices, and the one device in which "every minor of 5" and "minor 7 of every major" meet.
-func distinct(rules []DeviceRule) []DeviceSet {
-	sets := []DeviceSet{{'b', all, all}, {'c', all, all}}
-	for _, r := range rules {
-		for _, t := range []byte("bc") {
-			s := DeviceSet{t, r.Major, r.Minor}
-			if r.holds(s) && !slices.Contains(sets, s) {
-				sets = append(sets, s)
-			}
-		}
-	}
-	for _, m := range slices.Clone(sets) {
-		for _, n := range sets {
-			meet := DeviceSet{m.Type, m.Major, n.Minor}
-			if m.Type == n.Type && m.Minor == all && n.Major == all && !slices.Contains(sets, meet) {
-				sets = append(sets, meet)
-			}
-		}
-	}
-	slices.SortStableFunc(sets, func(a, b DeviceSet) int { return a.width() - b.width() })
-	return sets
-}
-
-// width orders sets: no set comes before one that holds it.
-func (d DeviceSet) width() int {
-	width := 0
-	for _, n := range []int64{d.Major, d.Minor} {
-		if n != all {
-			width++
-		}
-	}
-	return width
-}
-
 // exceptions lists the sets with their accesses, without those that a wider set in the list says already. It can only add
 // to what a wider set has: when a narrow one has less, the two are returned as the second result.
 func exceptions(sets []DeviceSet, access func(DeviceSet) Access) (list []exception, hole []DeviceSet) {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf/asm"
@@ -60,7 +61,7 @@ const (
 	rAnswer  = asm.R0 // what the program returns: 1 allows, 0 denies
 	rContext = asm.R1 // where struct bpf_cgroup_dev_ctx is
 	rKind    = asm.R2 // the device's type, BPF_DEVCG_DEV_BLOCK or BPF_DEVCG_DEV_CHAR
-	rPending = asm.R3 // the accesses asked for that no rule has allowed yet
+	rAsked   = asm.R3 // the accesses, BPF_DEVCG_ACC_…
 	rMajor   = asm.R4
 	rMinor   = asm.R5
 )
@@ -73,22 +74,30 @@ const (
 //		__u32 minor;
 //	};
 //
-// and goes through the rules from the last to the first. A rule that fits allows its part of what is pending, and once
-// nothing is, the answer is yes; or it denies some of it, and the answer is no.
+// and compares it with the sets of devices that the rules tell apart, the narrow ones first. The first that fits decides
+// all of what is asked, so the verifier, which follows every path, has as many of them as there are sets.
 func assemble(rules []DeviceRule) asm.Instructions {
 	code := asm.Instructions{
 		asm.LoadMem(rKind, rContext, 0, asm.Word),
-		asm.Mov.Reg(rPending, rKind),
+		asm.Mov.Reg(rAsked, rKind),
 		asm.And.Imm(rKind, 0xffff),
-		asm.RSh.Imm(rPending, 16),
+		asm.RSh.Imm(rAsked, 16),
 		asm.LoadMem(rMajor, rContext, 4, asm.Word),
 		asm.LoadMem(rMinor, rContext, 8, asm.Word),
 	}
-	for i := len(rules) - 1; i >= 0; i-- {
-		code = append(code, rules[i].assemble(label(i), label(i-1))...)
+	for i, s := range slices.Backward(distinct(rules)) {
+		next := label(i - 1)
+		if i == 0 {
+			next = "deny" // a type that no rule knows
+		}
+		set := s.compare(next)
+		set[0] = set[0].WithSymbol(label(i))
+		code = append(append(code, set...),
+			asm.JSet.Imm(rAsked, ^int32(decide(rules, s)), "deny"),
+			asm.Ja.Label("allow"),
+		)
 	}
 	return append(code,
-		asm.JEq.Imm(rPending, 0, "allow").WithSymbol(label(-1)),
 		asm.Mov.Imm(rAnswer, 0).WithSymbol("deny"),
 		asm.Return(),
 		asm.Mov.Imm(rAnswer, 1).WithSymbol("allow"),
@@ -96,30 +105,22 @@ func assemble(rules []DeviceRule) asm.Instructions {
 	)
 }
 
-// label names the place of a rule in the program; that of -1 comes after all rules.
-func label(rule int) string { return fmt.Sprint("rule ", rule) }
+// label names the place of a set in the program.
+func label(set int) string { return fmt.Sprint("set ", set) }
 
-// assemble writes one rule, which starts at a label and goes on at another when it does not decide.
-func (r DeviceRule) assemble(start, next string) asm.Instructions {
-	var code asm.Instructions
-	switch r.Type {
-	case 'b':
-		code = append(code, asm.JNE.Imm(rKind, unix.BPF_DEVCG_DEV_BLOCK, next))
-	case 'c':
-		code = append(code, asm.JNE.Imm(rKind, unix.BPF_DEVCG_DEV_CHAR, next))
+// compare goes on at next when the device is not in the set.
+func (d DeviceSet) compare(next string) asm.Instructions {
+	kind := int32(unix.BPF_DEVCG_DEV_CHAR)
+	if d.Type == 'b' {
+		kind = unix.BPF_DEVCG_DEV_BLOCK
 	}
-	if r.Major != all {
-		code = append(code, asm.JNE.Imm(rMajor, int32(r.Major), next))
+	code := asm.Instructions{asm.JNE.Imm(rKind, kind, next)}
+	if d.Major != all {
+		code = append(code, asm.JNE.Imm(rMajor, int32(d.Major), next))
 	}
-	if r.Minor != all {
-		code = append(code, asm.JNE.Imm(rMinor, int32(r.Minor), next))
+	if d.Minor != all {
+		code = append(code, asm.JNE.Imm(rMinor, int32(d.Minor), next))
 	}
-	if r.Allow {
-		code = append(code, asm.And.Imm(rPending, ^int32(r.Access)), asm.JEq.Imm(rPending, 0, "allow"))
-	} else {
-		code = append(code, asm.JSet.Imm(rPending, int32(r.Access), "deny"))
-	}
-	code[0] = code[0].WithSymbol(start)
 	return code
 }
 

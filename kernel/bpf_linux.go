@@ -29,9 +29,12 @@ type programLoad struct {
 	code, licence *byte
 	level, size   uint32
 	log           *byte
-	version, flag uint32
+	_, _          uint32 // kern_version, prog_flags
 	name          [16]byte
 }
+
+// logLines is how much of the verifier's log goes into an error: it tells all that it has looked at, and then why not.
+const logLines = 6
 
 // LoadBPF hands a program of a type (BPF_PROG_TYPE_…) in machine code, eight bytes an instruction, to the kernel,
 // which verifies it, and returns a descriptor that is closed at execve. The name is for bpftool and [QueryBPF], at most
@@ -50,11 +53,12 @@ func LoadBPF(kind uint32, name string, code []byte) (int, error) {
 	if fd, again := bpf(unix.BPF_PROG_LOAD, &load); again == nil {
 		return fd, nil // EAGAIN, or memory that is free by now
 	}
-	said := strings.TrimSpace(unix.ByteSliceToString(log))
-	if said == "" {
+	said := strings.Split(strings.TrimSpace(unix.ByteSliceToString(log)), "\n")
+	if said[0] == "" {
 		return -1, fmt.Errorf("load the program %s: %w", name, err)
 	}
-	return -1, fmt.Errorf("load the program %s: %w; the verifier says: %s", name, err, said)
+	last := said[max(0, len(said)-logLines):]
+	return -1, fmt.Errorf("load the program %s: %w; the verifier says: %s", name, err, strings.Join(last, "; "))
 }
 
 // attachment is what BPF_PROG_ATTACH and BPF_PROG_DETACH take.
