@@ -25,6 +25,9 @@ func (p *planner) cgroup() error {
 	if len(p.facts.Group.Folders) == 0 {
 		return p.ungrouped(resources)
 	}
+	if p.facts.Unit.Name != "" {
+		return p.unit(resources)
+	}
 	var err error
 	if p.grouping, err = p.facts.Group.Create(resources); err != nil {
 		return fmt.Errorf("linux.resources: %w", err)
@@ -32,6 +35,25 @@ func (p *planner) cgroup() error {
 	slot, open, enter := p.facts.Group.Enter(p.facts.Born)
 	p.born, p.entering = slot, enter
 	p.host = slices.Concat(p.host, p.grouping, open)
+	p.inside = append(p.inside, enter...)
+	return nil
+}
+
+// unit plans a group that systemd makes: around the process, which waits for it.
+func (p *planner) unit(r *specs.LinuxResources) error {
+	const point = "the unit of systemd"
+	before, after, err := p.facts.Group.CreateIn(p.facts.Unit, p.options.ID, r)
+	if err != nil {
+		return fmt.Errorf("linux.resources: %w", err)
+	}
+	_, others := p.facts.Group.BySystemd()
+	_, _, enter := others.Enter(false)
+	p.host = append(p.host, before...)
+	p.cloned = slices.Concat(
+		[]kernel.Call{{Request: kernel.Await{Point: point}, Why: "a unit is made around a process, which does nothing yet"}},
+		after,
+		[]kernel.Call{{Request: kernel.Release{Point: point}, Why: "the process is in its cgroup, with all limits"}})
+	p.add(kernel.Wait{Point: point}, "nothing is done before the limits hold")
 	p.inside = append(p.inside, enter...)
 	return nil
 }

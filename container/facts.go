@@ -21,6 +21,8 @@ type Facts struct {
 	Cgroups cgroups.Layout
 	// Group is the container's cgroup: none at all for a user who may make none.
 	Group cgroups.Group
+	// Unit is the unit of systemd that the group is of, if it is one.
+	Unit cgroups.Unit
 	// Born says that the kernel can clone into a cgroup of version 2.
 	Born bool
 	// SharedParent is the mount point that the root folder lies in, where that mount is shared.

@@ -40,7 +40,7 @@ func ReadFacts(b *Bundle, o Options) (Facts, error) {
 	if err := f.lookAtCgroups(b.Spec, o); err != nil {
 		return f, err
 	}
-	f.Ours = ours(b.Spec.Linux.Namespaces)
+	f.Ours = shared(b.Spec.Linux.Namespaces)
 	for _, m := range b.Spec.Mounts {
 		if err := f.lookAt(b, m); err != nil {
 			return f, err
@@ -58,9 +58,9 @@ func ReadFacts(b *Bundle, o Options) (Facts, error) {
 	return f, err
 }
 
-// ours compares the files of namespaces that are joined with the caller's own: the same device and
+// shared compares the files of namespaces that are joined with the caller's own: the same device and
 // inode is the same namespace (namespaces(7)). A file that can't be looked at fails when it is joined.
-func ours(list []specs.LinuxNamespace) map[string]bool {
+func shared(list []specs.LinuxNamespace) map[string]bool {
 	same := map[string]bool{}
 	for _, n := range list {
 		kind, err := namespaces.KindOf(string(n.Type))
@@ -83,6 +83,9 @@ func (f *Facts) lookAtCgroups(s *specs.Spec, o Options) (err error) {
 	} else if f.Cgroups, err = cgroups.Read(); err != nil {
 		return err
 	}
+	if o.Systemd {
+		return f.lookAtUnit(s, o)
+	}
 	name := s.Linux.CgroupsPath
 	if name == "" && f.UID != 0 {
 		name = o.ID
@@ -100,6 +103,44 @@ func (f *Facts) lookAtCgroups(s *specs.Spec, o Options) (err error) {
 		f.Born = kernel.ClonesIntoCgroups()
 	}
 	return nil
+}
+
+// lookAtUnit finds the place that systemd has for the container's unit.
+func (f *Facts) lookAtUnit(s *specs.Spec, o Options) (err error) {
+	if f.Unit, err = cgroups.ParseUnit(s.Linux.CgroupsPath, o.ID, f.UID != 0); err != nil {
+		return err
+	}
+	home, err := f.Unit.Home()
+	if err != nil {
+		return err
+	}
+	g, err := f.Cgroups.UnitGroup(f.Unit, home)
+	if err != nil {
+		return err
+	}
+	made, others := g.BySystemd()
+	if others, err = others.Look(); err != nil {
+		return fmt.Errorf("linux.cgroupsPath: %w", err)
+	}
+	f.Group = cgroups.Group{Folders: slices.Concat(others.Folders, made.Folders)}
+	return nil
+}
+
+// leave ends what is left in the container's cgroup and removes it.
+func (f Facts) leave() error {
+	if f.Unit.Name == "" {
+		return f.Group.Remove()
+	}
+	return errors.Join(f.Unit.Stop(), f.ours().Remove())
+}
+
+// ours is the part of the group that is not systemd's.
+func (f Facts) ours() cgroups.Group {
+	if f.Unit.Name == "" {
+		return f.Group
+	}
+	_, others := f.Group.BySystemd()
+	return others
 }
 
 // lookAt notes what is needed about one mount.

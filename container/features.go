@@ -29,7 +29,7 @@ func Features() (*features.Features, error) {
 		Linux: &features.Linux{
 			Namespaces:   kinds,
 			Capabilities: security.AllCapabilities(facts.LastCapability),
-			Cgroup:       &features.Cgroup{V1: &no, V2: &no, Systemd: &no, SystemdUser: &no, Rdma: &no},
+			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &yes},
 			Seccomp: &features.Seccomp{
 				Enabled:   &yes,
 				Actions:   security.SeccompActions(),

@@ -4,6 +4,7 @@ package container
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -27,6 +28,8 @@ type Options struct {
 	PidFile string
 	// ID names the container, its keyring, and where the configuration has no cgroupsPath its cgroup.
 	ID string
+	// Systemd makes the cgroup by systemd: cgroupsPath is then slice:prefix:name.
+	Systemd bool
 	// Cgroups, if set, is the kind of machine to plan for, v1 or v2, instead of this one: for [Explain] only.
 	Cgroups string
 }
@@ -42,6 +45,7 @@ type planner struct {
 	host, inside []kernel.Call
 	grouping     []kernel.Call // those of the host that make the cgroup
 	entering     []kernel.Call // those of the container that enter it
+	cloned       []kernel.Call // what the host does right after the clone
 	met          bool          // the last meeting of both sides is planned
 	born         kernel.Slot   // the v2 folder that the process is born in
 }
@@ -128,7 +132,8 @@ func (p *planner) namespaces() error {
 	}
 	const unseen = "until execve nobody in the namespaces may look into this process or at its binary"
 	host, inside := c.Plan()
-	p.host = append(p.host, host...)
+	clone := slices.IndexFunc(host, func(c kernel.Call) bool { _, ok := c.Request.(kernel.Clone); return ok })
+	p.host = append(p.host, slices.Insert(host, clone+1, p.cloned...)...)
 	if c.New&unix.CLONE_NEWUSER == 0 {
 		p.add(security.NonDumpable{}, unseen)
 		p.inside = append(p.inside, inside...)

@@ -49,6 +49,26 @@ func inGroup(f Facts) Facts {
 	return f
 }
 
+// madeUpV2 are the facts of such a machine with cgroup v2.
+func madeUpV2() Facts {
+	f := madeUp()
+	f.Cgroups = cgroups.Sample(cgroups.V2)
+	return inGroup(f)
+}
+
+// inUnit gives the container of facts a unit of systemd.
+func inUnit(f Facts) Facts {
+	unit, err := cgroups.ParseUnit("machine.slice:test:golden", "golden", false)
+	if err != nil {
+		panic(err)
+	}
+	f.Unit = unit
+	if f.Group, err = f.Cgroups.UnitGroup(unit, ""); err != nil {
+		panic(err)
+	}
+	return f
+}
+
 // rich is a configuration that uses most of what can be asked for.
 func rich() *specs.Spec {
 	s := Example()
@@ -104,6 +124,9 @@ func userFacts() Facts {
 func TestPlanGolden(t *testing.T) {
 	rootless := Example()
 	Rootless(rootless, 1000, 1000)
+	limited := Example()
+	limited.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20)), Swap: new(int64(96 << 20))}
+	limited.Linux.Resources.Pids = &specs.LinuxPids{Limit: new(int64(20))}
 	for name, test := range map[string]struct {
 		spec  *specs.Spec
 		facts Facts
@@ -111,6 +134,8 @@ func TestPlanGolden(t *testing.T) {
 		"example":  {Example(), madeUp()},
 		"rootless": {rootless, userFacts()},
 		"rich":     {rich(), madeUp()},
+		"limits":   {limited, madeUpV2()},
+		"systemd":  {limited, inUnit(madeUpV2())},
 	} {
 		t.Run(name, func(t *testing.T) {
 			program, err := Plan(&Bundle{Dir: "/bundle", Spec: test.spec}, test.facts, Options{ID: "golden"})

@@ -55,7 +55,7 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	note, err := newRecord(recordFolder(), facts.Group)
+	note, err := newRecord(recordFolder(), facts.ours())
 	if err != nil {
 		return 0, err
 	}
@@ -74,12 +74,12 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if err := tty.start(); err != nil {
 		unix.Kill(process.Pid, unix.SIGKILL)
 		reap(process.Pid)
-		return 0, errors.Join(err, facts.Group.Remove())
+		return 0, errors.Join(err, facts.leave())
 	}
 	go forward(process.Pid, signals, tty)
 	status := reap(process.Pid)
 	o.notice(facts.Group)
-	if err := errors.Join(tty.finish(), facts.Group.Remove()); err != nil {
+	if err := errors.Join(tty.finish(), facts.leave()); err != nil {
 		return 0, err
 	}
 	return exitCode(status), nil

@@ -24,7 +24,12 @@ var version = "unknown"
 // command is one word of the command line. run returns the exit code.
 type command struct {
 	name, args, help string
-	run              func(args []string) (int, error)
+	run              func(g globals, args []string) (int, error)
+}
+
+// globals are the options before the command.
+type globals struct {
+	systemd bool // --systemd-cgroup
 }
 
 // commands lists what this program can do.
@@ -51,6 +56,8 @@ func start(args []string) int {
 	flags.Usage = func() { usage(flags.Output()) }
 	showVersion := flags.Bool("version", false, "print the version")
 	flags.BoolVar(showVersion, "v", false, "print the version")
+	var g globals
+	flags.BoolVar(&g.systemd, "systemd-cgroup", false, "let systemd make cgroups; cgroupsPath is slice:prefix:name")
 	if err := flags.Parse(args); err != nil {
 		return parseCode(err)
 	}
@@ -60,7 +67,7 @@ func start(args []string) int {
 	}
 	for _, c := range commands() {
 		if c.name == flags.Arg(0) {
-			code, err := c.run(flags.Args()[1:])
+			code, err := c.run(g, flags.Args()[1:])
 			if err == nil || errors.Is(err, flag.ErrHelp) {
 				return code
 			}
@@ -91,7 +98,7 @@ func parseCode(err error) int {
 
 // usage prints the commands.
 func usage(w io.Writer) {
-	fmt.Fprintln(w, "stave-oci: the OCI runtime of stave\n\nusage: stave-oci [--version] COMMAND")
+	fmt.Fprintln(w, "stave-oci: the OCI runtime of stave\n\nusage: stave-oci [--version] [--systemd-cgroup] COMMAND")
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-9s%-40s%s\n", c.name, c.args, c.help)
 	}
@@ -112,7 +119,7 @@ func parse(flags *flag.FlagSet, args []string, want int) error {
 }
 
 // run makes the container of a bundle and runs it.
-func run(args []string) (int, error) {
+func run(g globals, args []string) (int, error) {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	var o container.RunOptions
 	bundle := "."
@@ -125,7 +132,7 @@ func run(args []string) (int, error) {
 	if err := parse(flags, args, 1); err != nil {
 		return 0, err
 	}
-	o.ID = flags.Arg(0)
+	o.ID, o.Systemd = flags.Arg(0), g.systemd
 	if err := container.CheckID(o.ID); err != nil {
 		return 0, err
 	}
@@ -137,7 +144,7 @@ func run(args []string) (int, error) {
 }
 
 // spec writes config.json. One that is there already is left alone.
-func spec(args []string) (int, error) {
+func spec(_ globals, args []string) (int, error) {
 	flags := flag.NewFlagSet("spec", flag.ContinueOnError)
 	bundle := "."
 	flags.StringVar(&bundle, "bundle", bundle, "`folder` of the bundle")
@@ -167,7 +174,7 @@ func spec(args []string) (int, error) {
 }
 
 // features prints what this runtime can do.
-func features(args []string) (int, error) {
+func features(_ globals, args []string) (int, error) {
 	if err := parse(flag.NewFlagSet("features", flag.ContinueOnError), args, 0); err != nil {
 		return 0, err
 	}
