@@ -103,14 +103,19 @@ func (h *Host) run() (*Process, error) {
 	return &Process{Pid: h.pid}, nil
 }
 
-// do carries out one call of the host side.
+// do carries out one call of the host side. A person who steps is asked before it, but at an [Await] after it: meanwhile
+// he is asked about the container's calls, as [Program.Steps] has them.
 func (h *Host) do(s Step) error {
-	if h.options.Step != nil {
+	_, waits := s.Call.Request.(Await)
+	if h.options.Step != nil && !waits {
 		if err := h.options.Step(s); err != nil {
 			return err
 		}
 	}
 	err := h.request(s.Call)
+	if h.options.Step != nil && waits && err == nil {
+		return h.options.Step(s)
+	}
 	var inner *CallError
 	if err == nil || errors.As(err, &inner) { // an Await reports the container's failed call
 		return err

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -262,21 +263,15 @@ func TestStepStopsBeforeEachCall(t *testing.T) {
 		seen = append(seen, s)
 		return nil
 	}})
-	if len(seen) != 7 {
-		t.Fatalf("%d steps, want 7: %v", len(seen), seen)
-	}
-	var order []string
+	var order, got []string
 	for _, s := range p.Steps() {
 		order = append(order, s.String())
 	}
-	got := map[string]bool{}
 	for _, s := range seen {
-		got[s.String()] = true
+		got = append(got, s.String())
 	}
-	for _, s := range order {
-		if !got[s] {
-			t.Errorf("no step for %s", s)
-		}
+	if diff := cmp.Diff(order, got); diff != "" || len(got) != 7 {
+		t.Errorf("the order of the stops is not that of Steps, which -has, +got:\n%s", diff)
 	}
 }
 

@@ -89,7 +89,7 @@ func makeRoot(t *testing.T, root string) {
 	put(t, filepath.Join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n", 0o644)
 	put(t, filepath.Join(root, "etc/group"), "root:x:0:\n", 0o644)
 	put(t, filepath.Join(root, "bin/script"), "#!/bin/sh\necho from a script\n", 0o755)
-	for applet := range strings.FieldsSeq("sh cat ls grep find sort stat readlink id hostname umount mount mknod chroot sleep head wc stty touch true false env cp mkdir kill ps tr dd ln cut") {
+	for applet := range strings.FieldsSeq("sh cat ls grep find sort stat readlink id hostname umount mount mknod chroot sleep head wc stty touch true false env cp mkdir kill ps tr dd ln cut rm sync") {
 		if err := os.Symlink("busybox", filepath.Join(root, "bin", applet)); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,6 +80,15 @@ func runcBundle(t *testing.T, options []string, changes ...change) string {
 	}
 	spec.Process.Terminal = false
 	spec.Process.Args = []string{"sh", "-c", lookAround}
+	if len(options) == 0 { // without it runc makes the cgroup inside its own, and stave at the top
+		spec.Linux.CgroupsPath = "/stave-test-" + filepath.Base(dir)
+		t.Cleanup(func() { // runc leaves the folders above the container's own
+			above, _ := filepath.Glob("/sys/fs/cgroup/*" + spec.Linux.CgroupsPath)
+			for _, dir := range append(above, "/sys/fs/cgroup"+spec.Linux.CgroupsPath) {
+				os.Remove(dir)
+			}
+		})
+	}
 	write(t, dir, &spec, changes...)
 	return dir
 }
@@ -134,6 +144,13 @@ func view(t *testing.T, dir string, uid int, c *exec.Cmd) map[string]string {
 	saw := sections(t, got.out)
 	saw["exit code"] = fmt.Sprint(got.code)
 	normalise(t, saw)
+	if uid != 0 {
+		// The groups to be seen are all of the machine's. Nobody has given the user any, in which devices are forbidden:
+		// only stave then mounts the root with nodev.
+		delete(saw, "cgroup-files")
+		delete(saw, "cgroup-limits")
+		saw["mountinfo"] = regexp.MustCompile(`(?m)^(.*/rootfs / r[ow],)nodev,`).ReplaceAllString(saw["mountinfo"], "$1")
+	}
 	return saw
 }
 
@@ -271,6 +288,21 @@ func parityCases(t *testing.T) map[string][]change {
 		"nothing masked":      {func(s *specs.Spec) { s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil }},
 		"propagation slave":   {func(s *specs.Spec) { s.Linux.RootfsPropagation = "rslave" }},
 		"propagation private": {func(s *specs.Spec) { s.Linux.RootfsPropagation = "private" }},
+		"resources": {func(s *specs.Spec) {
+			s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20)), Reservation: new(int64(32 << 20)), Swap: new(int64(96 << 20)), Swappiness: new(uint64(7))}
+			s.Linux.Resources.CPU = &specs.LinuxCPU{Shares: new(uint64(512)), Quota: new(int64(50_000)), Period: new(uint64(100_000)), Cpus: "0", Mems: "0"}
+			s.Linux.Resources.Pids = &specs.LinuxPids{Limit: new(int64(77))}
+		}},
+		"device rules": {func(s *specs.Spec) {
+			s.Linux.Resources.Devices = append(s.Linux.Resources.Devices,
+				specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: new(int64(10)), Minor: new(int64(229)), Access: "rw"},
+				specs.LinuxDeviceCgroup{Allow: true, Type: "b", Major: new(int64(7)), Access: "rm"},
+				specs.LinuxDeviceCgroup{Allow: false, Type: "b", Major: new(int64(7)), Access: "m"})
+		}},
+		"no device rules": {func(s *specs.Spec) { s.Linux.Resources = nil }},
+		"all devices":     {func(s *specs.Spec) { s.Linux.Resources.Devices[0].Allow = true }},
+		"cgroups path":    {without(specs.CgroupNamespace), func(s *specs.Spec) { s.Linux.CgroupsPath += "/deep" }},
+		"relative cgroups path": {without(specs.CgroupNamespace), func(s *specs.Spec) { s.Linux.CgroupsPath = strings.TrimPrefix(s.Linux.CgroupsPath, "/") }},
 		"annotations":         {func(s *specs.Spec) { s.Annotations = map[string]string{"org.example": "x"} }},
 	}
 }

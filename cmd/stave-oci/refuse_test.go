@@ -133,12 +133,6 @@ func fieldRefusals() map[string]refusal {
 		"hooks": {change: func(s *specs.Spec) {
 			s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/true"}}}
 		}, say: []string{"hooks"}},
-		"memory limit": {change: func(s *specs.Spec) {
-			s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(1 << 20))}
-		}, say: []string{"linux.resources"}},
-		"limit of processes": {change: func(s *specs.Spec) {
-			s.Linux.Resources.Pids = &specs.LinuxPids{Limit: new(int64(10))}
-		}, say: []string{"linux.resources"}},
 		"scheduler": {change: func(s *specs.Spec) {
 			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedFIFO}
 		}, say: []string{"process.scheduler"}},

@@ -51,6 +51,7 @@ func newBundle(t *testing.T, script string, changes ...func(*specs.Spec)) string
 	spec := container.Example()
 	spec.Process.Terminal = false
 	spec.Process.Args = []string{"sh", "-c", script}
+	spec.Linux.CgroupsPath = "/stave-test-" + filepath.Base(dir) // by default it is the container's id, which is random
 	for _, c := range changes {
 		c(spec)
 	}

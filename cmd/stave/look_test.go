@@ -19,13 +19,14 @@ const lookAround = `
 section() { echo "== $1"; }
 section ids; id; umask; pwd; hostname
 section environment; tr '\0' '\n' </proc/$$/environ | sort
-for f in mountinfo status limits uid_map gid_map setgroups oom_score_adj comm; do
+for f in mountinfo status limits cgroup uid_map gid_map setgroups oom_score_adj comm; do
 	section $f; cat /proc/$$/$f
 done
 section namespaces; for n in /proc/$$/ns/*; do echo "${n##*/} $(readlink $n)"; done
 section dev; for n in $(find /dev | sort); do stat -c '%N %A %u %g %t:%T' $n; done
 section masked; for n in acpi keys timer_list kcore scsi; do ls -ld /proc/$n 2>/dev/null | cut -c 1-10; head -c 1 /proc/$n 2>&1; done
 section root; ls -a / /data /tmp; cat /data/file
+section cgroup-limits; grep '' $(find /sys/fs/cgroup -type f | grep -E '(limit|limit_in_bytes|max|high|low|shares|weight|quota_us|period_us|cpus|mems|devices.list|oom_control|swappiness|throttle[a-z._]*_device)$' | grep -v '/fs/cgroup/[a-z]*/[a-z_]*/' | sort) 2>&1
 section network; cat /sys/class/net/lo/operstate; cut -d : -f 1 /proc/net/dev
 exit 7
 `

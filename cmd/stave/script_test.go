@@ -33,6 +33,16 @@ func mounted(s *specs.Spec) {
 		specs.Mount{Destination: "/etc/group", Type: "bind", Source: "bound/file", Options: []string{"bind", "ro"}})
 }
 
+// limited limits nearly all that both versions of cgroups can.
+func limited(s *specs.Spec) {
+	s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20)), Reservation: new(int64(32 << 20)), Swap: new(int64(96 << 20))}
+	s.Linux.Resources.CPU = &specs.LinuxCPU{Shares: new(uint64(512)), Quota: new(int64(50_000)), Period: new(uint64(100_000)), Cpus: "0", Mems: "0"}
+	s.Linux.Resources.Pids = &specs.LinuxPids{Limit: new(int64(77))}
+	s.Linux.Resources.Devices = append(s.Linux.Resources.Devices, specs.LinuxDeviceCgroup{
+		Allow: true, Type: "c", Major: new(int64(10)), Minor: new(int64(229)), Access: "rw",
+	})
+}
+
 // another gives the command another user, groups, umask, folder, environment, limits and five sets of
 // capabilities, and lets it gain privileges.
 func another(s *specs.Spec) {
@@ -52,6 +62,8 @@ func TestScriptMakesTheSame(t *testing.T) {
 	witness.Need(t, "root", "command:bash", "command:unshare", "command:ip")
 	for name, changes := range map[string][]func(*specs.Spec){
 		"default":                    nil,
+		"resources":                  {limited},
+		"resources, user namespace":  {limited, mapped},
 		"writable":                   {func(s *specs.Spec) { s.Root.Readonly = false }},
 		"mounts":                     {mounted},
 		"another user":               {another},
