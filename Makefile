@@ -37,8 +37,8 @@ PROMISED_VM := root $(addprefix cgroup2:,cpu cpuset hugetlb io memory pids rdma)
 # What the tier vm runs there: all that cgroup v2, a distribution's kernel or systemd may change, with -short, since the
 # processor is emulated: tests that repeat a thing thousands of times do it less often. The slow ones come first. Left
 # out are tests that take minutes there: of a shell script for each of many containers (TestScriptOfTheLab runs one), and
-# of the machine code of a function, which is the same on each kernel.
-VM_PACKAGES := ./cmd/... ./chroot ./cgroups ./steps/... ./internal/witness ./security/... ./namespaces ./kernel ./container/...
+# of the machine code of a function, which is the same on each kernel; and the steps that have nothing to do with cgroups.
+VM_PACKAGES := ./cmd/... ./chroot ./cgroups $(wildcard ./steps/12-* ./steps/13-*) ./internal/witness ./security/... ./namespaces ./kernel ./container/...
 VM_SKIP := ^TestScriptMakesTheSame|^TestChildPath
 ifeq ($(origin PACKAGES),command line)
 VM_PACKAGES := $(PACKAGES)

@@ -102,7 +102,7 @@ func TestTrouble(t *testing.T) {
 		"panic":             {script: "echo c >/proc/sysrq-trigger; sleep 1000", code: failed, says: []string{"the kernel panicked while the command ran", "console: ", "sysrq"}, never: "once more"},
 		"end without words": {script: "echo b >/proc/sysrq-trigger; sleep 1000", code: failed, says: []string{"died without an exit status while the command ran"}, never: "once more"},
 		"hanging boot":      {args: "-boot 200ms", script: "true", code: failed, says: []string{"the boot hung: stopped after 200ms before the command started", "trying once more"}},
-		"hanging test":      {args: "-timeout 25s", script: "echo begun; sleep 1000", code: failed, says: []string{"the time was over: stopped after 25s while"}, never: "once more"},
+		"hanging test":      {args: "-timeout 1s", script: "echo begun; sleep 1000", code: failed, says: []string{"the time was over: stopped after 1s while"}, never: "once more"},
 		"broken machine":    {args: "-memory 1X", script: "true", code: failed, says: []string{"QEMU: ", "exit code 1", "once more"}},
 		"no such folder":    {args: "-kernel /nowhere", script: "true", code: failed, says: []string{"no kernel and modules in /nowhere"}, never: "once more"},
 	}

@@ -30,9 +30,8 @@ func launch(o options) int {
 		fmt.Fprintln(os.Stderr, "vm:", err)
 		return failed
 	}
-	deadline := time.Now().Add(o.timeout)
 	for attempt := 1; ; attempt++ {
-		seen, err := l.try(deadline)
+		seen, err := l.try()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "vm:", err)
 			return failed
@@ -130,7 +129,7 @@ func initramfs(self []byte, j job, modules []module) ([]byte, error) {
 }
 
 // try runs the machine once. An error is one of this machine; what went wrong in the other is in the outcome.
-func (l *launcher) try(deadline time.Time) (*outcome, error) {
+func (l *launcher) try() (*outcome, error) {
 	began := time.Now()
 	s, err := openStreams(l)
 	if err != nil {
@@ -146,7 +145,7 @@ func (l *launcher) try(deadline time.Time) (*outcome, error) {
 		return nil, fmt.Errorf("%w (make vm installs QEMU)", err)
 	}
 	ready := time.Since(began)
-	o := l.wait(qemu, s, deadline)
+	o := l.wait(qemu, s)
 	o.qemu = said.String()
 	if code := qemu.ProcessState.ExitCode(); code > 0 {
 		o.qemu += fmt.Sprintf("exit code %d\n", code)
@@ -165,17 +164,16 @@ func (l *launcher) try(deadline time.Time) (*outcome, error) {
 }
 
 // wait waits for QEMU, and ends it when its time is over or a signal says so.
-func (l *launcher) wait(qemu *exec.Cmd, s *streams, deadline time.Time) *outcome {
+func (l *launcher) wait(qemu *exec.Cmd, s *streams) *outcome {
 	s.handOver()
 	ended := make(chan struct{})
 	go func() {
 		qemu.Wait() // the outcome tells more than its error does
 		close(ended)
 	}()
-	boot := time.NewTimer(l.boot)
+	boot, command := time.NewTimer(l.boot), time.NewTimer(l.timeout)
 	defer boot.Stop()
-	all := time.NewTimer(time.Until(deadline))
-	defer all.Stop()
+	defer command.Stop()
 	started := s.started
 	var stopped string
 	final := false
@@ -187,10 +185,14 @@ func (l *launcher) wait(qemu *exec.Cmd, s *streams, deadline time.Time) *outcome
 		case <-started:
 			started = nil
 			boot.Stop()
+			command.Reset(l.timeout)
 			continue
 		case <-boot.C:
 			stopped = hung(l.boot)
-		case <-all.C:
+		case <-command.C:
+			if started != nil { // the boot has its own time
+				continue
+			}
 			stopped, final = late(l.timeout), true
 		case name := <-l.stop:
 			stopped, final = fmt.Sprintf("stopped by the signal %q", name), true

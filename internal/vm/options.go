@@ -22,7 +22,7 @@ type options struct {
 	memory  string        // as QEMU takes it
 	cpus    int           // processors of the guest
 	boot    time.Duration // for the boot, until the command starts
-	timeout time.Duration // for all of it
+	timeout time.Duration // for the command
 	verbose bool          // show the console and the times
 	command []string      // what to run
 }
@@ -39,7 +39,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.StringVar(&o.memory, "memory", "2G", "the guest's `size` of memory")
 	flags.IntVar(&o.cpus, "cpus", 2, "the guest's `number` of processors")
 	flags.DurationVar(&o.boot, "boot", 3*time.Minute, "how `long` the boot may take")
-	flags.DurationVar(&o.timeout, "timeout", 20*time.Minute, "how `long` all of it may take")
+	flags.DurationVar(&o.timeout, "timeout", 20*time.Minute, "how `long` the command may take")
 	flags.BoolVar(&o.verbose, "v", false, "show the console, and how long it took")
 	flags.Func("show", "with -systemd: `folder` of this machine that the command sees; may be repeated", func(name string) error {
 		o.show = append(o.show, name)

@@ -272,7 +272,7 @@ func TestOutcome(t *testing.T) {
 		"panic of the boot":     {console: panicked, problem: "panicked before", says: "console: [ 1.2] Kernel panic", again: true},
 		"panic of the test":     {lines: "started\n", console: panicked, problem: "panicked while", says: "sysrq triggered"},
 		"boot that hangs":       {stopped: hung(time.Minute), problem: "the boot hung: stopped after 1m0s", again: true},
-		"no time left":          {stopped: late(time.Minute), final: true, problem: "the time was over"},
+		"stopped boot":          {stopped: "stopped by the signal", final: true, problem: "stopped by the signal before"},
 		"test that hangs":       {lines: "started\n", stopped: late(time.Minute), final: true, problem: "while the command ran"},
 		"dead before the start": {qemu: "no such machine\nexit code 1\n", problem: "died without an exit status before", says: "QEMU: no such machine", again: true},
 		"dead after the start":  {lines: "started\n", problem: "died without an exit status while"},

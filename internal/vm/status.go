@@ -95,7 +95,7 @@ func lastLines(text string, n int) string {
 // hung says that a boot took too long.
 func hung(limit time.Duration) string { return fmt.Sprintf("the boot hung: stopped after %v", limit) }
 
-// late says that the whole time is over.
+// late says that the command took too long.
 func late(limit time.Duration) string {
 	return fmt.Sprintf("the time was over: stopped after %v", limit)
 }
