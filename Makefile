@@ -43,6 +43,8 @@ VM_SKIP := ^TestScriptMakesTheSame|^TestChildPath
 ifeq ($(origin PACKAGES),command line)
 VM_PACKAGES := $(PACKAGES)
 endif
+# The packages whose tests TestSystemd… and TestRootless… run under systemd, as a service of root and of an ordinary user.
+having = $(addprefix ./,$(sort $(dir $(shell grep -ls '^func $(1)' $(addsuffix /*_test.go,cgroups container cmd/*)))))
 VM := $(CURDIR)/build/vm/run -kernel $(CURDIR)/build/vm/kernel
 VM_SYSTEMD := $(VM) -systemd $(CURDIR)/build/vm/debian.img -show $(CURDIR)
 VM_TEST := $(TALLY) test build/vm.json $(GO) test -json -count=1 -p 2 -timeout 15m -short
@@ -95,9 +97,10 @@ vm: need-root $(TALLY) need-vm build/vm/run build/vm/kernel/vmlinux build/vm/deb
 	export STAVE_TIER=vm STAVE_PROMISED="$(PROMISED_VM)"; \
 	$(VM_TEST) -coverprofile build/vm/coverage/machine -skip '$(VM_SKIP)' -exec "$(VM)" $(VM_PACKAGES) || bad=1; \
 	export STAVE_PROMISED=systemd; \
-	$(VM_TEST) -coverprofile build/vm/coverage/systemd -run '^TestSystemd' -exec "$(VM_SYSTEMD)" ./cgroups || bad=1; \
+	run() { [ -z "$$4" ] || $(VM_TEST) -coverprofile build/vm/coverage/$$1 -run "^$$2" -exec "$(VM_SYSTEMD)$$3" $$4 || bad=1; }; \
+	run systemd TestSystemd "" "$(call having,TestSystemd)"; \
 	export STAVE_PROMISED=; \
-	$(VM_TEST) -coverprofile build/vm/coverage/rootless -run '^TestRootless' -exec "$(VM_SYSTEMD) -user tester" ./cgroups || bad=1; \
+	run rootless TestRootless " -user tester" "$(call having,TestRootless)"; \
 	exit $$bad
 
 test: need-go ## install what is missing, run every tier that this machine can, count
