@@ -3,7 +3,6 @@ module stave
 go 1.26.0
 
 require (
-	github.com/cilium/ebpf v0.22.0
 	github.com/docker/go-units v0.5.0
 	github.com/elastic/go-seccomp-bpf v1.6.0
 	github.com/godbus/dbus/v5 v5.2.4

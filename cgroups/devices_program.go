@@ -3,13 +3,10 @@
 package cgroups
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
 	"stave/kernel"
@@ -58,12 +55,12 @@ func (p DeviceProgram) Undo(*kernel.Host) error {
 
 // The registers of the program.
 const (
-	rAnswer  = asm.R0 // what the program returns: 1 allows, 0 denies
-	rContext = asm.R1 // where struct bpf_cgroup_dev_ctx is
-	rKind    = asm.R2 // the device's type, BPF_DEVCG_DEV_BLOCK or BPF_DEVCG_DEV_CHAR
-	rAsked   = asm.R3 // the accesses, BPF_DEVCG_ACC_…
-	rMajor   = asm.R4
-	rMinor   = asm.R5
+	rAnswer  = 0 // what the program returns: 1 allows, 0 denies
+	rContext = 1 // where struct bpf_cgroup_dev_ctx is
+	rKind    = 2 // the device's type, BPF_DEVCG_DEV_BLOCK or BPF_DEVCG_DEV_CHAR
+	rAsked   = 3 // the accesses, BPF_DEVCG_ACC_…
+	rMajor   = 4
+	rMinor   = 5
 )
 
 // assemble writes the program. It gets the request as
@@ -76,62 +73,57 @@ const (
 //
 // and compares it with the sets of devices that the rules tell apart, the narrow ones first. The first that fits decides
 // all of what is asked, so the verifier, which follows every path, has as many of them as there are sets.
-func assemble(rules []DeviceRule) asm.Instructions {
-	code := asm.Instructions{
-		asm.LoadMem(rKind, rContext, 0, asm.Word),
-		asm.Mov.Reg(rAsked, rKind),
-		asm.And.Imm(rKind, 0xffff),
-		asm.RSh.Imm(rAsked, 16),
-		asm.LoadMem(rMajor, rContext, 4, asm.Word),
-		asm.LoadMem(rMinor, rContext, 8, asm.Word),
-	}
+func assemble(rules []DeviceRule) *assembly {
+	a := &assembly{at: map[string]int{}}
+	a.add(opLoad, rKind, rContext, 0, 0)
+	a.add(opMove, rAsked, rKind, 0, 0)
+	a.add(opAnd, rKind, 0, 0, 0xffff)
+	a.add(opShift, rAsked, 0, 0, 16)
+	a.add(opLoad, rMajor, rContext, 4, 0)
+	a.add(opLoad, rMinor, rContext, 8, 0)
 	for i, s := range slices.Backward(distinct(rules)) {
-		next := label(i - 1)
+		next := setLabel(i - 1)
 		if i == 0 {
 			next = "deny" // a type that no rule knows
 		}
-		set := s.compare(next)
-		set[0] = set[0].WithSymbol(label(i))
-		code = append(append(code, set...),
-			asm.JSet.Imm(rAsked, ^int32(decide(rules, s)), "deny"),
-			asm.Ja.Label("allow"),
-		)
+		a.label(setLabel(i))
+		s.compare(a, next)
+		a.jump(opJumpAny, rAsked, ^int32(decide(rules, s)), "deny")
+		a.jump(opJump, 0, 0, "allow")
 	}
-	return append(code,
-		asm.Mov.Imm(rAnswer, 0).WithSymbol("deny"),
-		asm.Return(),
-		asm.Mov.Imm(rAnswer, 1).WithSymbol("allow"),
-		asm.Return(),
-	)
+	a.label("deny")
+	a.add(opSet, rAnswer, 0, 0, 0)
+	a.add(opExit, 0, 0, 0, 0)
+	a.label("allow")
+	a.add(opSet, rAnswer, 0, 0, 1)
+	a.add(opExit, 0, 0, 0, 0)
+	return a
 }
 
-// label names the place of a set in the program.
-func label(set int) string { return fmt.Sprint("set ", set) }
+// setLabel names the place of a set in the program.
+func setLabel(set int) string { return fmt.Sprint("set ", set) }
 
 // compare goes on at next when the device is not in the set.
-func (d DeviceSet) compare(next string) asm.Instructions {
+func (d DeviceSet) compare(a *assembly, next string) {
 	kind := int32(unix.BPF_DEVCG_DEV_CHAR)
 	if d.Type == 'b' {
 		kind = unix.BPF_DEVCG_DEV_BLOCK
 	}
-	code := asm.Instructions{asm.JNE.Imm(rKind, kind, next)}
+	a.jump(opJumpNot, rKind, kind, next)
 	if d.Major != all {
-		code = append(code, asm.JNE.Imm(rMajor, int32(d.Major), next))
+		a.jump(opJumpNot, rMajor, int32(d.Major), next)
 	}
 	if d.Minor != all {
-		code = append(code, asm.JNE.Imm(rMinor, int32(d.Minor), next))
+		a.jump(opJumpNot, rMinor, int32(d.Minor), next)
 	}
-	return code
 }
 
 // machineCode turns rules into what the kernel takes.
 func machineCode(rules []DeviceRule) ([]byte, error) {
 	const farthest = 1<<15 - 1 // instructions that a jump can pass over
-	code := assemble(rules)
-	if len(code) > farthest {
-		return nil, fmt.Errorf("%d device rules make a program of %d instructions, at most %d can be: give fewer rules", len(rules), len(code), farthest)
+	a := assemble(rules)
+	if n := len(a.list); n > farthest {
+		return nil, fmt.Errorf("%d device rules make a program of %d instructions, at most %d can be: give fewer rules", len(rules), n, farthest)
 	}
-	var b bytes.Buffer
-	err := code.Marshal(&b, binary.LittleEndian)
-	return b.Bytes(), err
+	return a.encode(), nil
 }
