@@ -20,6 +20,10 @@
 //     limits. It is what the kernel costs;
 //   - fork and exec of the same /bin/true is the floor.
 //
+// The rows "limited" are the same container with limits of memory, swap (where the kernel counts it), processor time,
+// processors and processes: what it costs to make its cgroups, to set all that and to remove them. There all runtimes
+// are in the namespace of crun, and so make cgroups in the same hierarchies.
+//
 // A peer that is not installed, or can't run the bundle, is named and left out. Everything that is
 // made lies in one temporary folder, which is removed. It needs root.
 //

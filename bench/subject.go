@@ -19,6 +19,7 @@ const (
 	nameRunc    = "runc run"
 	nameCrun    = "crun run"
 	nameUnshare = "unshare"
+	limited     = ", limited" // after the name of a runtime: the bundle with limits
 )
 
 // subject is one program that is timed.
@@ -32,6 +33,7 @@ type subject struct {
 // bench is all that is timed, and where.
 type bench struct {
 	bin, bundle string
+	limited     string   // the bundle with limits
 	errors      *os.File // standard error of the programs
 	view        *view
 	subjects    []*subject
@@ -39,8 +41,11 @@ type bench struct {
 
 // newBench makes the bundle in dir. bin is the folder of stave's programs.
 func newBench(dir, bin string) (*bench, error) {
-	b := &bench{bin: bin, bundle: filepath.Join(dir, "bundle")}
+	b := &bench{bin: bin, bundle: filepath.Join(dir, "bundle"), limited: filepath.Join(dir, "limited")}
 	if err := makeBundle(b.bundle, filepath.Join(bin, "stave-oci")); err != nil {
+		return nil, err
+	}
+	if err := makeLimited(b.limited, b.bundle); err != nil {
 		return nil, err
 	}
 	var err error
@@ -61,19 +66,27 @@ func (b *bench) close() {
 	b.errors.Close()
 }
 
-// candidates are the programs that would be timed, from the least to the most.
+// candidates are the programs that would be timed, from the least to the most. With limits all three runtimes are in the
+// view, so that they make cgroups in the same hierarchies.
 func (b *bench) candidates(dir string) []*subject {
 	id := fmt.Sprintf("stave-bench-%d", os.Getpid())
 	inside := filepath.Join(b.bundle, "rootfs", "bin", "true")
 	oci := filepath.Join(b.bin, "stave-oci")
+	crun, runc := []string{"crun", "--root", filepath.Join(dir, "crun")}, []string{"runc", "--root", filepath.Join(dir, "runc")}
+	run := func(runtime []string, bundle string) []string {
+		return slices.Concat(runtime, []string{"run", "--bundle", bundle, id})
+	}
 	unshare := []string{"unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", inside}
 	return []*subject{
 		{name: "fork and exec", args: []string{inside}},
 		{name: "stave-oci --version", args: []string{oci, "--version"}},
 		{name: nameUnshare, args: unshare},
-		{name: nameStave, args: []string{oci, "run", "--bundle", b.bundle, id}},
-		{name: nameCrun, args: []string{"crun", "--root", filepath.Join(dir, "crun"), "run", "--bundle", b.bundle, id}, view: b.view},
-		{name: nameRunc, args: []string{"runc", "--root", filepath.Join(dir, "runc"), "run", "--bundle", b.bundle, id}},
+		{name: nameStave, args: run([]string{oci}, b.bundle)},
+		{name: nameCrun, args: run(crun, b.bundle), view: b.view},
+		{name: nameRunc, args: run(runc, b.bundle)},
+		{name: nameStave + limited, args: run([]string{oci}, b.limited), view: b.view},
+		{name: nameCrun + limited, args: run(crun, b.limited), view: b.view},
+		{name: nameRunc + limited, args: run(runc, b.limited), view: b.view},
 		{name: "stave run", args: []string{filepath.Join(b.bin, "stave"), "run", "lab", "true"}},
 	}
 }
