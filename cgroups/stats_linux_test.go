@@ -46,7 +46,7 @@ func TestStats(t *testing.T) {
 	if !ok {
 		t.Fatal("no controller memory")
 	}
-	pid := start(t, g, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; "+hog).Process.Pid // time of its own, too
+	pid := start(t, g, "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; "+hog).Process.Pid // time of its own, too
 	witness.Until(t, "the hog has its memory", func() bool { return residents(t, pid) > 64<<20 })
 	works(t, pid)
 	if err := g.Freeze(); err != nil {
