@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"time"
@@ -33,6 +34,23 @@ func (g Group) Remove() error {
 // RemoveUnused is Remove for a group that nobody looks after: where a process still runs, everything stays, and the
 // error is EBUSY.
 func (g Group) RemoveUnused() error { return g.each(removeUnused) }
+
+// Gone tells whether nothing is left of what was made for the group: neither its folders nor those above them.
+func (g Group) Gone() bool {
+	for _, f := range g.Folders {
+		for _, dir := range slices.Concat(f.New, []string{f.Path}) {
+			if unix.Access(dir, unix.F_OK) == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Nested tells whether the group lies in another one than the top of a hierarchy.
+func (g Group) Nested() bool {
+	return slices.ContainsFunc(g.Folders, func(f Folder) bool { return path.Dir(f.Path) != f.Top })
+}
 
 // each removes the group in every hierarchy, its own folder by a function, those above it where they are empty.
 func (g Group) each(own func(dir string) error) error {

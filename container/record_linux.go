@@ -45,17 +45,11 @@ func newRecord(folder string, g cgroups.Group) (*record, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("a folder to note cgroups in: %w", err)
 	}
-	turn, err := os.Open(folder)
+	turn, err := sweep(folder)
 	if err != nil {
 		return nil, err
 	}
 	defer turn.Close()
-	if err := unix.Flock(int(turn.Fd()), unix.LOCK_EX); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", folder, err)
-	}
-	if err := sweep(folder); err != nil {
-		return nil, err
-	}
 	file, err := os.OpenFile(filepath.Join(folder, rand.Text()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
@@ -70,24 +64,38 @@ func newRecord(folder string, g cgroups.Group) (*record, error) {
 	return r, nil
 }
 
-// close removes the record, if its cgroup is gone: otherwise the next sweep sees to it.
+// close removes the record, if all that was made for its cgroup is gone: otherwise the next sweep sees to it. The last
+// container in a parent that one before it has made sweeps at once.
 func (r *record) close() error {
 	if r.file == nil {
 		return nil
 	}
 	err := r.group.RemoveUnused()
-	if err == nil {
+	if err == nil && r.group.Gone() {
 		err = os.Remove(r.file.Name())
 	}
-	return errors.Join(err, r.file.Close())
+	if err = errors.Join(err, r.file.Close()); err != nil || !r.group.Nested() {
+		return err
+	}
+	turn, err := sweep(filepath.Dir(r.file.Name()))
+	if err != nil {
+		return err
+	}
+	return turn.Close()
 }
 
 // sweep removes the cgroups of records that nobody holds, and then the records. A container that outlives its program
-// keeps its cgroup, and the record stays for the next sweep.
-func sweep(folder string) error {
+// keeps its cgroup, and the record stays for the next sweep. Until the caller closes what is returned nobody else sweeps.
+func sweep(folder string) (turn *os.File, err error) {
+	if turn, err = os.Open(folder); err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(turn.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", folder, err), turn.Close())
+	}
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return err
+		return nil, errors.Join(err, turn.Close())
 	}
 	for _, entry := range entries {
 		file, err := os.OpenFile(filepath.Join(folder, entry.Name()), os.O_RDWR, 0)
@@ -99,7 +107,7 @@ func sweep(folder string) error {
 		}
 		file.Close()
 	}
-	return nil
+	return turn, nil
 }
 
 // left removes the cgroup of a record that was left, and tells whether it is gone. A record that was cut off has none:
@@ -109,5 +117,5 @@ func left(file io.Reader) bool {
 	if json.NewDecoder(file).Decode(&g) != nil {
 		return true
 	}
-	return g.RemoveUnused() == nil
+	return g.RemoveUnused() == nil && g.Gone()
 }

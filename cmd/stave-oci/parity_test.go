@@ -299,10 +299,10 @@ func parityCases(t *testing.T) map[string][]change {
 				specs.LinuxDeviceCgroup{Allow: true, Type: "b", Major: new(int64(7)), Access: "rm"},
 				specs.LinuxDeviceCgroup{Allow: false, Type: "b", Major: new(int64(7)), Access: "m"})
 		}},
-		"no device rules": {func(s *specs.Spec) { s.Linux.Resources = nil }},
-		"all devices":     {func(s *specs.Spec) { s.Linux.Resources.Devices[0].Allow = true }},
-		"cgroups path":    {without(specs.CgroupNamespace), func(s *specs.Spec) { s.Linux.CgroupsPath += "/deep" }},
+		"no device rules":       {func(s *specs.Spec) { s.Linux.Resources = nil }},
+		"all devices":           {func(s *specs.Spec) { s.Linux.Resources.Devices[0].Allow = true }},
+		"cgroups path":          {without(specs.CgroupNamespace), func(s *specs.Spec) { s.Linux.CgroupsPath += "/deep" }},
 		"relative cgroups path": {without(specs.CgroupNamespace), func(s *specs.Spec) { s.Linux.CgroupsPath = strings.TrimPrefix(s.Linux.CgroupsPath, "/") }},
-		"annotations":         {func(s *specs.Spec) { s.Annotations = map[string]string{"org.example": "x"} }},
+		"annotations":           {func(s *specs.Spec) { s.Annotations = map[string]string{"org.example": "x"} }},
 	}
 }

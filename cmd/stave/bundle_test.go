@@ -83,7 +83,7 @@ func makeRoot(t *testing.T, root string) {
 	put(t, filepath.Join(root, "bin/busybox"), string(program), 0o755)
 	put(t, filepath.Join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1001:Ann:/home:/bin/sh\n", 0o644)
 	put(t, filepath.Join(root, "etc/group"), "root:x:0:\nstaff:x:50:ann\nann:x:1001:\n", 0o644)
-	for applet := range strings.FieldsSeq("sh cat ls grep find sort stat readlink id hostname mount mkdir sleep head stty tty tr cut dd env kill touch true pwd") {
+	for applet := range strings.FieldsSeq("sh cat ls grep find sort stat readlink id hostname mount mkdir sleep head stty tty tr cut dd env kill touch true pwd rm mknod mkfifo") {
 		if err := os.Symlink("busybox", filepath.Join(root, "bin", applet)); err != nil {
 			t.Fatal(err)
 		}
@@ -156,4 +156,9 @@ func as(uid uint32, c *exec.Cmd) *exec.Cmd {
 // staveRun is stave run with arguments.
 func staveRun(args ...string) *exec.Cmd {
 	return exec.Command(stave, slices.Concat([]string{"run"}, args)...)
+}
+
+// staveExplain is stave explain with arguments.
+func staveExplain(args ...string) *exec.Cmd {
+	return exec.Command(stave, slices.Concat([]string{"explain"}, args)...)
 }
