@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -342,7 +343,7 @@ func FuzzParseSpans(f *testing.F) {
 			}
 			end = s.last
 		}
-		if !cmp.Equal(want, got) {
+		if !slices.Equal(want, got) {
 			t.Errorf("%q: %v", text, spans)
 		}
 	})

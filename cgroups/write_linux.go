@@ -55,15 +55,17 @@ func (g Group) Update(r *specs.LinuxResources) error {
 }
 
 // apply runs calls of a plan in this process, and takes them back when one fails. The files pass through the same
-// states in reverse, each of which the kernel has allowed before.
+// states in reverse, each of which the kernel has allowed before; a write that it refused has changed nothing.
 func apply(calls []kernel.Call) error {
 	var back []kernel.Call
 	for _, call := range calls {
+		var old []kernel.Call
 		if w, err := aim(call.Request); err == nil {
-			back = append(back, restore(w)...)
+			old = restore(w)
 		}
 		err := do(call)
 		if err == nil {
+			back = append(back, old...)
 			continue
 		}
 		for _, undo := range slices.Backward(back) {
