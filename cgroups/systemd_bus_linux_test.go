@@ -308,10 +308,12 @@ func TestNoSystemd(t *testing.T) {
 	scope := Scope{Unit: Unit{Name: "p-n.scope", Slice: "a.slice"}}
 	fails := func(t *testing.T, s Scope, parts ...string) {
 		t.Helper()
-		err := s.start(42, time.Minute)
-		for _, part := range append(parts, "leave out --systemd-cgroup") {
-			if err == nil || !strings.Contains(err.Error(), part) {
-				t.Errorf("got %v; want an error with %q", err, part)
+		_, homeless := s.Unit.Home()
+		for _, err := range []error{s.start(42, time.Minute), s.Unit.Stop(), homeless} {
+			for _, part := range append(parts, "leave out --systemd-cgroup") {
+				if err == nil || !strings.Contains(err.Error(), part) {
+					t.Errorf("got %v; want an error with %q", err, part)
+				}
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -46,8 +47,7 @@ func (u Unit) address() (string, error) {
 	return "", errors.New("neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR says where the user's systemd listens: log in as that user (su and sudo are no logins), or leave out --systemd-cgroup")
 }
 
-// dial connects to the bus, and asks it for the signals that tell that a job for the unit is over. They are asked for
-// before any job, whose end may be told before its number is.
+// dial connects to the bus.
 func (u Unit) dial(patience time.Duration) (*bus, error) {
 	address, err := u.address()
 	if err != nil {
@@ -60,17 +60,19 @@ func (u Unit) dial(patience time.Duration) (*bus, error) {
 		defer b.cancel()
 		return nil, fmt.Errorf("connect to systemd's bus at %s: %w: start systemd with D-Bus (package dbus), or leave out --systemd-cgroup", address, b.cause(err))
 	}
+	return b, nil
+}
+
+// watch asks for the signals that tell that a job for the unit is over. It comes before any job, whose end may be told
+// before its number is.
+func (b *bus) watch() error {
 	b.conn.Signal(b.removed)
-	err = b.conn.AddMatchSignal(dbus.WithMatchSender(systemdName), dbus.WithMatchObjectPath(systemdPath),
-		dbus.WithMatchInterface(systemdInterface), dbus.WithMatchMember("JobRemoved"), dbus.WithMatchArg(2, u.Name))
+	err := b.conn.AddMatchSignal(dbus.WithMatchSender(systemdName), dbus.WithMatchObjectPath(systemdPath),
+		dbus.WithMatchInterface(systemdInterface), dbus.WithMatchMember("JobRemoved"), dbus.WithMatchArg(2, b.unit.Name))
 	if err == nil {
 		err = b.call("Subscribe")
 	}
-	if err != nil {
-		b.close()
-		return nil, b.cause(err)
-	}
-	return b, nil
+	return b.cause(err)
 }
 
 // close ends the conversation.
@@ -94,16 +96,8 @@ func (b *bus) cause(err error) error {
 
 // is tells whether an error came over the bus with one of the names.
 func is(err error, names ...string) bool {
-	var answer dbus.Error
-	if !errors.As(err, &answer) {
-		return false
-	}
-	for _, name := range names {
-		if answer.Name == name {
-			return true
-		}
-	}
-	return false
+	answer, ok := errors.AsType[dbus.Error](err)
+	return ok && slices.Contains(names, answer.Name)
 }
 
 // call calls a method of systemd's manager that returns nothing.
@@ -150,6 +144,9 @@ func (s Scope) start(pid int, patience time.Duration) error {
 		return err
 	}
 	defer b.close()
+	if err := b.watch(); err != nil {
+		return err
+	}
 	list := s.properties()
 	if !s.Unit.slice() {
 		list = append(list, Property{"PIDs", []uint32{uint32(pid)}})
@@ -187,6 +184,9 @@ func (u Unit) Stop() error {
 		return err
 	}
 	defer b.close()
+	if err := b.watch(); err != nil {
+		return err
+	}
 	b.call("KillUnit", u.Name, "all", int32(unix.SIGKILL)) // there may be nothing to kill, which is an error there
 	err = b.job("StopUnit", u.Name, "replace")
 	if err == nil || is(err, systemdName+".NoSuchUnit") {
@@ -228,8 +228,9 @@ func (u Unit) Home() (string, error) {
 		return "", err
 	}
 	defer b.close()
-	home, err := b.conn.Object(systemdName, systemdPath).GetProperty(systemdInterface + ".ControlGroup")
-	if err != nil {
+	var home dbus.Variant
+	call := b.conn.Object(systemdName, systemdPath).Call("org.freedesktop.DBus.Properties.Get", dbus.FlagNoAutoStart, systemdInterface, "ControlGroup")
+	if err := call.Store(&home); err != nil {
 		return "", fmt.Errorf("ask systemd for its cgroup: %w", b.cause(err))
 	}
 	text, ok := home.Value().(string)
