@@ -19,8 +19,9 @@ import (
 	"stave/namespaces"
 )
 
-// look is the command if none is given: a shell whose variable doubles until it is killed.
-const look = `echo "My cgroups:"; cat /proc/self/cgroup; echo "Now I take more and more memory."; x=stave; while true; do x=$x$x; done`
+// look is the command if none is given: a shell whose variable doubles until it is killed. Without a limit it would stop by itself.
+const look = `echo "My cgroups:"; cat /proc/self/cgroup; echo "Now I take more and more memory."
+x=stave; while [ ${#x} -lt 400000000 ]; do x=$x$x; done; echo "Nobody has stopped me."`
 
 // main plans, and explains or runs. It ends with the command's exit code.
 func main() {

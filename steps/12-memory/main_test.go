@@ -15,8 +15,8 @@ import (
 	"stave/internal/witness"
 )
 
-// hog is a shell script that takes memory until it is killed.
-const hog = "x=stave; while true; do x=$x$x; done"
+// hog is a shell script that takes memory until it is killed; without a limit it stops before the machine suffers.
+const hog = "x=stave; while [ ${#x} -lt 100000000 ]; do x=$x$x; done"
 
 // users are who runs the step: root, and nobody in a part of the v2 tree that is his.
 func users() map[string]func(*testing.T) func(*exec.Cmd) *exec.Cmd {

@@ -21,8 +21,8 @@ import (
 )
 
 // look is the command if none is given: a shell that forks until it may not, in a subshell as that ends the shell, and
-// then counts.
-const look = `echo "I start processes until I may not."; (while true; do sleep 1 & done); set -- /proc/[0-9]*; echo "I have come to $#."
+// then counts. Without a limit it stops at 200.
+const look = `echo "I start processes until I may not."; (i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 1 & done); set -- /proc/[0-9]*; echo "I have come to $#."
 echo "Now I count as fast as I can."; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done`
 
 // main acts on a running command, or plans, and explains or runs. It ends with the command's exit code.
