@@ -143,7 +143,7 @@ func TestKernelSays(t *testing.T) {
 			"hugetlb",
 			specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 5 << 20}}},
 			files{"hugetlb.2MB.rsvd.limit_in_bytes": "4194304"},
-			files{"hugetlb.2MB.rsvd.max": "4194304", "hugetlb.2MB.max": "max"},
+			files{"hugetlb.2MB.rsvd.max": "4194304"},
 		},
 		"unified": {
 			"memory",

@@ -133,11 +133,13 @@ func TestUpdateFails(t *testing.T) {
 		},
 		"processors that are not there": {
 			"cpuset", func(r *specs.LinuxResources) { r.CPU.Cpus = "0,4095" },
-			`write "0,4095" to TOPcpuset.cpus: `, `write "0,4095" to TOPcpuset.cpus: `,
+			`write "0,4095" to TOPcpuset.cpus: ABOVEcpuset.effective_cpus says that there are only `,
+			`write "0,4095" to TOPcpuset.cpus: ABOVEcpuset.cpus.effective says that there are only `,
 		},
 		"memory that is not there": {
 			"cpuset", func(r *specs.LinuxResources) { r.CPU.Mems = "63" },
-			`write "63" to TOPcpuset.mems: `, `write "63" to TOPcpuset.mems: `,
+			`write "63" to TOPcpuset.mems: ABOVEcpuset.effective_mems says that there are only `,
+			`write "63" to TOPcpuset.mems: ABOVEcpuset.mems.effective says that there are only `,
 		},
 		"a quota beyond numbers": {
 			"cpu", func(r *specs.LinuxResources) { r.CPU.Quota = new(int64(1 << 62)) },
