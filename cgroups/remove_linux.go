@@ -71,11 +71,21 @@ func (g Group) each(own func(dir string) error) error {
 
 // removeShared removes a folder unless somebody uses it.
 func removeShared(dir string) error {
-	err := unix.Rmdir(dir)
-	if err == nil || err == unix.EBUSY || err == unix.ENOTEMPTY || err == unix.ENOENT {
+	err := rmdir(dir)
+	if err == nil || err == unix.EBUSY || err == unix.ENOTEMPTY {
 		return nil
 	}
 	return fmt.Errorf("remove the cgroup %s: %w", dir, err)
+}
+
+// rmdir removes a folder without processes; one that is not there is no error. On a read-only file system the kernel
+// would not even say that it is not there.
+func rmdir(dir string) error {
+	err := unix.Rmdir(dir)
+	if err == unix.ENOENT || err == unix.EROFS && unix.Access(dir, unix.F_OK) == unix.ENOENT {
+		return nil
+	}
+	return err
 }
 
 // removePatiently removes a folder and those below it, once the kernel has taken their last processes out.
@@ -93,8 +103,8 @@ func removePatiently(dir string) error {
 // removeUnused removes a folder and those below it, unless a process is in one of them: then that one stays, and the
 // error is EBUSY. A folder that is not there is no error.
 func removeUnused(dir string) error {
-	err := unix.Rmdir(dir)
-	if err == nil || err == unix.ENOENT {
+	err := rmdir(dir)
+	if err == nil {
 		return nil
 	}
 	if err != unix.EBUSY && err != unix.ENOTEMPTY {
@@ -111,7 +121,7 @@ func removeUnused(dir string) error {
 			}
 		}
 	}
-	if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+	if err := rmdir(dir); err != nil {
 		return fmt.Errorf("remove the cgroup %s: %w", dir, err)
 	}
 	return nil

@@ -57,6 +57,9 @@ func refuse(t *testing.T, test refusal) {
 	if n := len(witness.Mounts(t, 0)); n != mounts {
 		t.Errorf("%d mounts, there were %d", n, mounts)
 	}
+	if left := groupsNamed(t, "/"+filepath.Base(dir)); len(left) > 0 {
+		t.Errorf("cgroups that nobody removed: %q", left)
+	}
 }
 
 // checkRefusal looks at what became of a bundle that can't be run.

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"stave/internal/witness"
+)
+
+// TestNothingLeft makes and removes 500 containers, eight at a time. Every third stave-oci is killed at a random moment, and
+// then what is in its container's cgroup. One more ordinary run sweeps: no cgroup, record or process is left.
+func TestNothingLeft(t *testing.T) {
+	witness.Need(t, "root", "command:busybox")
+	times := 500
+	if testing.Short() {
+		times = 50
+	}
+	dir := newBundle(t, "exit 7", limited)
+	patient := newBundle(t, "exec cat", limited)
+	name := fmt.Sprintf("stave-test-leak-%d-", os.Getpid())
+	before := records(t)
+	numbers := make(chan int)
+	var killed, lived sync.Map
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for n := range numbers {
+				id := name + strconv.Itoa(n)
+				if n%3 != 0 {
+					c := exec.Command(staveOCI, "run", "--bundle", dir, id)
+					if out, err := c.CombinedOutput(); c.ProcessState.ExitCode() != 7 {
+						t.Errorf("%s: %v, %s", id, err, out)
+					}
+					continue
+				}
+				life := killed.Store
+				if killStaveOCI(t, patient, id) {
+					life = lived.Store
+				}
+				life(id, true)
+			}
+		})
+	}
+	for n := range times {
+		numbers <- n
+	}
+	close(numbers)
+	group.Wait()
+	t.Logf("of %d stave-oci, %d were killed before their container lived and %d afterwards", times, length(&killed), length(&lived))
+	if got := run(t, exec.Command(staveOCI, "run", "--bundle", dir, name+"last")); got.code != 7 {
+		t.Errorf("the last run: exit code %d, %s", got.code, got.err)
+	}
+	if left := groupsNamed(t, name); len(left) > 0 {
+		t.Errorf("cgroups that nobody removed: %q", left)
+	}
+	if after := records(t); after != before {
+		t.Errorf("records %q, before %q", after, before)
+	}
+}
+
+// length counts the keys of a map.
+func length(m *sync.Map) (n int) {
+	m.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
+// records lists the notes that stave-oci keeps of cgroups.
+func records(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob("/run/stave/cgroups/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(files, " ")
+}
+
+// killStaveOCI starts a container, kills stave-oci within the time that its start takes, or somewhat later, and then all
+// processes of the container. It tells whether there were any.
+func killStaveOCI(t *testing.T, dir, id string) (lived bool) {
+	c := exec.Command(staveOCI, "run", "--bundle", dir, id)
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	defer ours.Close()
+	watched, held, err := os.Pipe()
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	defer watched.Close()
+	c.Stdin, c.Stdout = theirs, held
+	err = c.Start()
+	theirs.Close()
+	held.Close()
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	<-time.After(time.Duration(rand.IntN(60_000)) * time.Microsecond)
+	c.Process.Kill()
+	c.Wait()
+	// Whoever still has the output is a process of the container. It may be on its way into the cgroup.
+	watched.SetReadDeadline(time.Now().Add(time.Minute))
+	ended := make(chan error)
+	go func() {
+		_, err := watched.Read(make([]byte, 1))
+		ended <- err
+	}()
+	for {
+		select {
+		case err := <-ended:
+			if os.IsTimeout(err) {
+				t.Errorf("a minute after stave-oci was killed a process of %s lives", id)
+			}
+			return lived
+		case <-time.After(5 * time.Millisecond):
+			for _, pid := range members(t, id) {
+				lived = true
+				unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+	}
+}
+
+// members lists the processes of a container's cgroup.
+func members(t *testing.T, id string) (pids []int) {
+	_, mount := hierarchyOf(t, "pids")
+	text, err := os.ReadFile(filepath.Join(mount, id, "cgroup.procs"))
+	if err != nil {
+		return nil // it is not there, or not any more
+	}
+	for word := range strings.FieldsSeq(string(text)) {
+		if pid, err := strconv.Atoi(word); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
