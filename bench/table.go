@@ -73,8 +73,11 @@ type goal struct {
 // goals are those of stave, in the order in which they are printed.
 func goals() []goal {
 	return []goal{
-		{nameStave, nameRunc, 0.25}, {nameStave, nameCrun, 0.8}, {nameStave, nameUnshare, 2},
-		{nameStave + limited, nameRunc + limited, 0.25}, {nameStave + limited, nameCrun + limited, 0.8},
+		{nameStave, nameRunc, 0.25},
+		{nameStave, nameCrun, 0.8},
+		{nameStave, nameUnshare, 2},
+		{nameStave + limited, nameRunc + limited, 0.25},
+		{nameStave + limited, nameCrun + limited, 0.8},
 	}
 }
 
