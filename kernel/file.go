@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,11 @@ func (w WriteFile) String() string { return fmt.Sprintf("write %q to %s", w.Data
 
 // Shell is printf with a redirection.
 func (w WriteFile) Shell() string {
-	return fmt.Sprintf("printf %%b %s > %s", printfQuote(w.Data), w.Path)
+	path := w.Path
+	if !strings.Contains(path, "$pid") { // that is for the shell to fill in
+		path = Quote(path)
+	}
+	return fmt.Sprintf("printf %%b %s > %s", printfQuote(w.Data), path)
 }
 
 // Assemble adds open, write and close: the kernel takes the value from a single write.
