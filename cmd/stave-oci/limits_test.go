@@ -4,7 +4,6 @@ package main_test
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +31,7 @@ func hierarchyOf(t *testing.T, controller string) (version int, mount string) {
 	return 2, mount
 }
 
-// groupsNamed lists the cgroups of all hierarchies in whose paths a text is.
+// groupsNamed lists the cgroups in the upper two levels of all hierarchies in whose paths a text is.
 func groupsNamed(t *testing.T, part string) []string {
 	t.Helper()
 	var found []string
@@ -40,12 +39,17 @@ func groupsNamed(t *testing.T, part string) []string {
 		if m.Type != "cgroup" && m.Type != "cgroup2" {
 			continue
 		}
-		filepath.WalkDir(m.Point, func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && entry.IsDir() && strings.Contains(path, part) {
-				found = append(found, path)
+		for _, pattern := range []string{"/*", "/*/*"} {
+			dirs, _ := filepath.Glob(m.Point + pattern)
+			for _, dir := range dirs {
+				if !strings.Contains(dir, part) {
+					continue
+				}
+				if info, err := os.Stat(dir); err == nil && info.IsDir() {
+					found = append(found, dir)
+				}
 			}
-			return nil // a group of others that went away
-		})
+		}
 	}
 	return found
 }
@@ -111,7 +115,7 @@ func TestLimitedFromTheFirstInstruction(t *testing.T) {
 	}
 }
 
-// leastLimit finds the least memory limit, in bytes and to the page, with which a runtime runs /bin/true.
+// leastLimit finds the least memory limit, in bytes and to the page, with which a runtime runs /bin/true; 0 if it doesn't.
 func leastLimit(t *testing.T, runtime func(dir, id string) *exec.Cmd) int64 {
 	t.Helper()
 	witness.Need(t, "root", "command:busybox")
@@ -134,7 +138,8 @@ func leastLimit(t *testing.T, runtime func(dir, id string) *exec.Cmd) int64 {
 	}
 	low, high := int64(0), int64(16<<20) // low never works, high always
 	if !works(high) {
-		t.Fatalf("%s does not work with %d bytes", runtime(dir, "x"), high)
+		t.Logf("with %d bytes: %s", high, run(t, runtime(dir, "stave-test-least")).err)
+		return 0
 	}
 	for high-low > page {
 		if middle := (low + high) / 2 / page * page; works(middle) {
@@ -151,7 +156,7 @@ func TestLeastMemory(t *testing.T) {
 	witness.Need(t, "root", "command:busybox")
 	ours := leastLimit(t, func(dir, id string) *exec.Cmd { return exec.Command(staveOCI, "run", "--bundle", dir, id) })
 	t.Logf("stave-oci: %d KiB", ours>>10)
-	if ours > 512<<10 {
+	if ours == 0 || ours > 512<<10 {
 		t.Errorf("stave-oci runs /bin/true with %d KiB and more, want at most 512", ours>>10)
 	}
 	if testing.Short() {
@@ -163,11 +168,12 @@ func TestLeastMemory(t *testing.T) {
 			continue
 		}
 		state := folder(t)
-		least := leastLimit(t, func(dir, id string) *exec.Cmd {
-			return exec.Command(name, "--root", state, "run", "--bundle", dir, id)
+		least := leastLimit(t, func(dir, id string) *exec.Cmd { // crun refuses a v2 tree with controllers beside v1
+			return exec.Command("unshare", "-m", "sh", "-c", `umount -l /sys/fs/cgroup/unified 2>/dev/null; exec "$@"`, "sh",
+				name, "--root", state, "run", "--bundle", dir, id)
 		})
 		t.Logf("%s: %d KiB", name, least>>10)
-		for _, dir := range groupsNamed(t, fmt.Sprintf("stave-test-least-%d-", os.Getpid())) {
+		for _, dir := range groupsNamed(t, "/stave-test-least") {
 			unix.Rmdir(dir) // what the other runtime has left of containers that did not start
 		}
 	}
