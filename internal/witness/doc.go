@@ -21,7 +21,8 @@
 //   - cgroups of every mounted hierarchy, but not the units that systemd comes and goes with;
 //   - processes, with the namespaces that only they keep;
 //   - threads of the test binary that stayed in another namespace, and open descriptors of namespaces;
-//   - files in TMPDIR, /tmp/stave*, and the folders below /run and /var/lib where stave keeps its state.
+//   - controllers that the top of a v2 tree gives away on a machine that limits by version 1;
+//   - files in TMPDIR, /tmp/stave*, and in the folders below /run and /var/lib where stave keeps its state.
 //
 // Runs as root wait for each other (flock on /run/stave-tests.lock), because cgroups and /run have no owner that
 // could be asked. Fuzzing runs without a witness. A test that uses testscript writes
