@@ -45,6 +45,15 @@ func do(t *testing.T, action, name string) string {
 	return output
 }
 
+// spin starts a step whose command wants a processor without end, and sees to it that the step can end when a test fails.
+func spin(t *testing.T, name string, options ...string) *running {
+	t.Helper()
+	args := append([]string{"-name", name}, options...)
+	r := begin(t, exec.Command(step, append(args, "sh", "-c", "while true; do true; done")...), "sh", false)
+	t.Cleanup(func() { exec.Command(step, "-name", name, "-do", "kill").Run() }) // also a frozen one; or it has ended
+	return r
+}
+
 // stop kills what runs in a cgroup and waits for the step, which has nothing to say to such a command but that.
 func stop(t *testing.T, r *running, name string) {
 	t.Helper()
@@ -100,7 +109,7 @@ func TestForkBomb(t *testing.T) {
 func TestQuota(t *testing.T) {
 	needs(t, "cpu")
 	const name, period = "test-quota", 100_000
-	r := begin(t, exec.Command(step, "-name", name, "-cpus", "0.1", "sh", "-c", "while true; do true; done"), "sh", false)
+	r := spin(t, name, "-cpus", "0.1")
 	stat := func(key string) int { return keyed(t, r.file(t, "cpu", "cpu.stat", "cpu.stat"), key) }
 	witness.Until(t, "the quota was used up five times", func() bool { return stat("nr_throttled") >= 5 })
 	used, periods := r.used(t), stat("nr_periods")
@@ -116,7 +125,7 @@ func TestShares(t *testing.T) {
 	needs(t, "cpuset")
 	both := map[string]*running{}
 	for name, shares := range map[string]string{"test-more": "1024", "test-less": "512"} {
-		both[name] = begin(t, exec.Command(step, "-name", name, "-cpus", "0", "-cpuset", "0", "-shares", shares, "sh", "-c", "while true; do true; done"), "sh", false)
+		both[name] = spin(t, name, "-cpus", "0", "-cpuset", "0", "-shares", shares)
 	}
 	more, less := both["test-more"], both["test-less"]
 	before, other := more.used(t), less.used(t)
@@ -135,8 +144,7 @@ func TestShares(t *testing.T) {
 func TestFreeze(t *testing.T) {
 	needs(t, "freezer")
 	const name = "test-freeze"
-	r := begin(t, exec.Command(step, "-name", name, "-cpus", "0", "sh", "-c", "while true; do true; done"), "sh", false)
-	t.Cleanup(func() { finish(t, exec.Command(step, "-name", name, "-do", "thaw")) }) // a frozen process of version 1 can't be killed
+	r := spin(t, name, "-cpus", "0")
 	do(t, "freeze", name)
 	before := r.used(t)
 	work(t, 200*time.Millisecond)
