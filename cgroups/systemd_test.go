@@ -222,6 +222,10 @@ func TestProperties(t *testing.T) {
 			},
 			v2: []Property{{"MemoryMax", uint64(4096)}},
 		},
+		"idle after shares": {
+			r:  specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: plain(512)}, Unified: map[string]string{"cpu.idle": "1"}},
+			v2: []Property{{"CPUWeight", uint64(0)}},
+		},
 		"no number": {r: specs.LinuxResources{Unified: map[string]string{"pids.max": "many"}}, fails: `"many" for pids.max as a property of systemd`},
 		"devices": {
 			r: specs.LinuxResources{Devices: null},
