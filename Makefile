@@ -18,7 +18,7 @@ USER_ID := $(shell id -u)
 
 # What the tests use besides Go: a command or file, and the Debian package that brings it.
 NEEDED := runc:runc crun:crun busybox:busybox-static debootstrap:debootstrap newuidmap:uidmap \
-	unshare:util-linux ip:iproute2 git:git
+	unshare:util-linux ip:iproute2 git:git dbus-daemon:dbus-daemon busctl:systemd
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt:ca-certificates
 
 # What a test may not skip: the root tier runs as root, and in CI all of the above has been installed.
