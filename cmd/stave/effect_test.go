@@ -82,8 +82,8 @@ func TestSharesDivideAProcessor(t *testing.T) {
 	root := folder(t)
 	makeRoot(t, root)
 	name := parent(t)
-	// The weights of version 2 are not in proportion to the shares (3277 shares are twice the weight of 1024).
-	shares := map[int]string{1: "2048", 2: "3277"}
+	// The weights of version 2 are not in proportion to the shares (2450 shares are twice the weight of 1024).
+	shares := map[int]string{1: "2048", 2: "2450"}
 	version, _ := hierarchy(t, "cpu")
 	pinned := []string{"--cgroup-parent", name, "--cpuset-cpus", "0", "--rootfs", root}
 	large := start(t, staveRun(append([]string{"--cpu-shares", shares[version]}, append(pinned, "sh", "-c", spin)...)...))

@@ -262,6 +262,30 @@ func TestLimitMistakes(t *testing.T) {
 	}
 }
 
+// TestLimitsOfAnOrdinaryUser asks for limits as a user to whom no cgroup is delegated.
+func TestLimitsOfAnOrdinaryUser(t *testing.T) {
+	witness.Need(t, "root", "userns")
+	home := folder(t)
+	give(t, home, nobody)
+	for name, it := range map[string]struct{ options, say string }{
+		"memory":    {"--memory 64m", "delegated"},
+		"processes": {"--pids-limit 10", "delegated"},
+		"parent":    {"--memory 64m --cgroup-parent /stave-test-other", "delegated"},
+		"no limits": {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := as(nobody, staveRun(append(strings.Fields(it.options), "lab", "echo", "runs")...))
+			c.Env = []string{"HOME=" + home}
+			got := run(t, c)
+			if it.say != "" {
+				checkMistake(t, got, "user 65534", it.say)
+			} else if got.code != 0 || got.out != "runs\n" {
+				t.Errorf("exit code %d, %q, %s", got.code, got.out, got.err)
+			}
+		})
+	}
+}
+
 // TestExplainBothVersions explains a limited container for either kind of machine, whatever this one is.
 func TestExplainBothVersions(t *testing.T) {
 	args := []string{"-m", "64m", "--pids-limit", "33", "--cpus", "0.5", "--cpu-shares", "512", "--cpuset-cpus", "0", "lab", "true"}

@@ -117,6 +117,9 @@ func sameByScript(t *testing.T, bundle string, user uint32) {
 	if d := cmp.Diff(sections(t, real.out), sections(t, byScript.out)); d != "" {
 		t.Errorf("stave run (-) and the script (+) make different containers:\n%s", d)
 	}
+	if left := groupsLeft(t, "/stave-test-"+filepath.Base(bundle)); len(left) > 0 {
+		t.Errorf("cgroups that nobody removed: %q", left)
+	}
 	if d := cmp.Diff(before, witness.Mounts(t, 0)); d != "" {
 		t.Errorf("mounts of the host before (-) and after (+):\n%s", d)
 	}
