@@ -37,7 +37,7 @@ func resourceRefusals(t *testing.T) map[string]refusal {
 		"reservation negative": {change: memory(specs.LinuxMemory{Reservation: new(int64(-2))}), say: []string{"memory.reservation", "-2"}},
 		"swap below memory":    {change: memory(specs.LinuxMemory{Limit: new(int64(64 << 20)), Swap: new(int64(32 << 20))}), say: []string{"memory.swap", "33554432"}},
 		"swap without memory":  {change: memory(specs.LinuxMemory{Swap: new(int64(32 << 20))}), say: []string{"memory.swap", "33554432"}},
-		"kernel memory":        {change: memory(specs.LinuxMemory{Kernel: new(int64(32 << 20))}), say: []string{"memory.kernel", "33554432"}},
+		"kernel memory":        {change: memory(specs.LinuxMemory{Limit: new(int64(64 << 20))}), before: edit(`"memory":{`, `"memory":{"kernel":33554432,`), say: []string{"memory.kernel", "33554432"}},
 		"no hierarchy":         {change: memory(specs.LinuxMemory{UseHierarchy: new(false)}), say: []string{"memory.useHierarchy", "false"}},
 		"swappiness":           {change: memory(specs.LinuxMemory{Swappiness: new(uint64(101))}), say: []string{"memory.swappiness", "101"}},
 		"processes negative":   {change: resources(func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: new(int64(-7))} }), say: []string{"pids.limit", "-7", "pids.max"}},
