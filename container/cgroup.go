@@ -32,11 +32,21 @@ func (p *planner) cgroup() error {
 	if p.grouping, err = p.facts.Group.Create(resources); err != nil {
 		return fmt.Errorf("linux.resources: %w", err)
 	}
+	p.grouping = p.allowed(p.grouping)
 	slot, open, enter := p.facts.Group.Enter(p.facts.Born)
 	p.born, p.entering = slot, enter
 	p.host = slices.Concat(p.host, p.grouping, open)
 	p.inside = append(p.inside, enter...)
 	return nil
+}
+
+// allowed leaves out the program for devices where the caller is not root: he may not attach one, and without rights to
+// devices of the host there is nothing that their rules would change.
+func (p *planner) allowed(calls []kernel.Call) []kernel.Call {
+	return slices.DeleteFunc(calls, func(c kernel.Call) bool {
+		_, program := c.Request.(cgroups.DeviceProgram)
+		return program && p.facts.UID != 0
+	})
 }
 
 // unit plans a group that systemd makes: around the process, which waits for it.
@@ -46,6 +56,7 @@ func (p *planner) unit(r *specs.LinuxResources) error {
 	if err != nil {
 		return fmt.Errorf("linux.resources: %w", err)
 	}
+	before, after = p.allowed(before), p.allowed(after)
 	_, others := p.facts.Group.BySystemd()
 	_, _, enter := others.Enter(false)
 	p.host = append(p.host, before...)
@@ -82,7 +93,7 @@ func hasLimits(r *specs.LinuxResources) bool {
 // guarded tells whether the group enforces device rules.
 func (p *planner) guarded() bool {
 	_, ok := p.facts.Group.Folder("devices")
-	return ok
+	return ok && p.facts.UID == 0
 }
 
 // cgroupMounts shows the container its cgroups: the one tree of v2, or with v1 a tmpfs that has a

@@ -30,7 +30,9 @@ func TestNothingLeft(t *testing.T) {
 	dir := newBundle(t, "exit 7", limited)
 	patient := newBundle(t, "exec cat", limited)
 	name := fmt.Sprintf("stave-test-leak-%d-", os.Getpid())
-	before := records(t)
+	before, begin := records(t), time.Now()
+	run(t, exec.Command(staveOCI, "run", "--bundle", dir, name+"first"))
+	whole := time.Since(begin) // most of it comes after the container has started
 	numbers := make(chan int)
 	var killed, lived sync.Map
 	var group sync.WaitGroup
@@ -46,7 +48,7 @@ func TestNothingLeft(t *testing.T) {
 					continue
 				}
 				life := killed.Store
-				if killStaveOCI(t, patient, id) {
+				if killStaveOCI(t, patient, id, rand.N(4*whole/time.Duration(1+n%2*15))) {
 					life = lived.Store
 				}
 				life(id, true)
@@ -86,9 +88,9 @@ func records(t *testing.T) string {
 	return strings.Join(files, " ")
 }
 
-// killStaveOCI starts a container, kills stave-oci within the time that its start takes, or somewhat later, and then all
-// processes of the container. It tells whether there were any.
-func killStaveOCI(t *testing.T, dir, id string) (lived bool) {
+// killStaveOCI starts a container, kills stave-oci after a time, and then all processes of the container. It tells
+// whether there were any.
+func killStaveOCI(t *testing.T, dir, id string, after time.Duration) (lived bool) {
 	c := exec.Command(staveOCI, "run", "--bundle", dir, id)
 	theirs, ours, err := os.Pipe()
 	if err != nil {
@@ -110,7 +112,7 @@ func killStaveOCI(t *testing.T, dir, id string) (lived bool) {
 		t.Error(err)
 		return false
 	}
-	<-time.After(time.Duration(rand.IntN(60_000)) * time.Microsecond)
+	<-time.After(after)
 	c.Process.Kill()
 	c.Wait()
 	// Whoever still has the output is a process of the container. It may be on its way into the cgroup.

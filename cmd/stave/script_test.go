@@ -36,7 +36,7 @@ func mounted(s *specs.Spec) {
 // limited limits nearly all that both versions of cgroups can.
 func limited(s *specs.Spec) {
 	s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20)), Reservation: new(int64(32 << 20)), Swap: new(int64(96 << 20))}
-	s.Linux.Resources.CPU = &specs.LinuxCPU{Shares: new(uint64(512)), Quota: new(int64(50_000)), Period: new(uint64(100_000)), Cpus: "0", Mems: "0"}
+	s.Linux.Resources.CPU = &specs.LinuxCPU{Shares: new(uint64(512)), Quota: new(int64(180_000)), Period: new(uint64(200_000)), Cpus: "0", Mems: "0"}
 	s.Linux.Resources.Pids = &specs.LinuxPids{Limit: new(int64(77))}
 	s.Linux.Resources.Devices = append(s.Linux.Resources.Devices, specs.LinuxDeviceCgroup{
 		Allow: true, Type: "c", Major: new(int64(10)), Minor: new(int64(229)), Access: "rw",
