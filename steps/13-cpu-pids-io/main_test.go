@@ -236,6 +236,7 @@ func TestMistakes(t *testing.T) {
 	for name, args := range map[string][]string{
 		"time": {"-cpus", "-1"}, "too little time": {"-cpus", "0.001"}, "processor": {"-cpuset", "4000"}, "pids": {"-pids", "-2"},
 		"rate": {"-write-bps", "fast"}, "action": {"-do", "dance"}, "no such cgroup": {"-do", "freeze", "-name", "none"},
+		"a path that the kernel refuses": {"-name", strings.Repeat("x", 5000)},
 	} {
 		if output, code := finish(t, exec.Command(step, append(args, "echo", "ran")...)); code != 1 || output != "" {
 			t.Errorf("%s: exit code %d, output %q", name, code, output)
