@@ -104,7 +104,11 @@ func (p *planner) cgroupMounts(m specs.Mount) []chroot.MountPoint {
 	target := path.Clean("/" + m.Destination)
 	hierarchies := p.facts.Cgroups.Hierarchies
 	if p.facts.Cgroups.Kind() == cgroups.V2 {
-		return []chroot.MountPoint{p.cgroupMount("cgroup2", hierarchies[0], target, options)}
+		tree := p.cgroupMount("cgroup2", hierarchies[0], target, options)
+		if tree.Type == "cgroup2" && m.Source != "" {
+			tree.Source = m.Source // only a name, for mountinfo
+		}
+		return []chroot.MountPoint{tree}
 	}
 	inside := options
 	inside.Flags &^= unix.MS_RDONLY
