@@ -26,7 +26,11 @@ import (
 // container's first process sees, section by section of lookAround.
 func TestSameAsRunc(t *testing.T) {
 	witness.Need(t, "root", "command:runc", "command:busybox")
+	short := []string{"default", "seccomp", "user namespace", "terminal", "resources", "device rules", "no cgroup namespace", "relative cgroups path"}
 	for name, changes := range parityCases(t) {
+		if testing.Short() && !slices.Contains(short, name) {
+			continue // the others have little to do with the kernel
+		}
 		t.Run(name, func(t *testing.T) {
 			dir := runcBundle(t, nil, changes...)
 			compare(t, dir, 0)

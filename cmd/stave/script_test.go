@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +76,9 @@ func TestScriptMakesTheSame(t *testing.T) {
 			s.Hostname = ""
 		}},
 	} {
+		if testing.Short() && !slices.Contains([]string{"mounts", "resources", "user namespace"}, name) {
+			continue // each takes a shell and an emulated processor half a minute
+		}
 		t.Run(name, func(t *testing.T) { sameByScript(t, newBundle(t, lookAround, changes...), 0) })
 	}
 }
