@@ -177,7 +177,7 @@ func (s Scope) start(pid int, patience time.Duration) error {
 }
 
 // Stop kills what still runs in the unit, stops it, and waits until systemd has removed its cgroup. A unit that is not
-// there is no error.
+// there is no error. A slice without a cgroup is remembered by systemd until it reloads its configuration.
 func (u Unit) Stop() error {
 	b, err := u.dial(busPatience)
 	if err != nil {

@@ -94,7 +94,11 @@ func stopUnit(t *testing.T, u Unit, g Group) {
 	if err := g.Remove(); err != nil {
 		t.Error(err)
 	}
-	if state := show(t, u, "LoadState"); state != "not-found" {
+	property, gone := "LoadState", "not-found"
+	if u.slice() {
+		property, gone = "ActiveState", "inactive" // it is remembered until the next reload
+	}
+	if state := show(t, u, property); state != gone {
 		t.Errorf("%s is still there: %s", u.Name, state)
 	}
 }
@@ -292,8 +296,8 @@ func TestSystemdSlice(t *testing.T) {
 	if want := "0::/" + name + "\nready\n"; output != want {
 		t.Errorf("the process saw %q, want %q", output, want)
 	}
-	systemctl(t, u, "daemon-reload")
-	checkFiles(t, "after the reload", f, unitFiles())
+	checkFiles(t, "at first", f, unitFiles())
+	checkProperties(t, u, map[string]string{"MemoryMax": "67108864", "MemoryHigh": "62914560", "TasksMax": "50", "Description": "stave container my id"})
 }
 
 // TestSystemdRefuses looks at errors of a real systemd, which leave no unit.
