@@ -73,6 +73,8 @@ func normalise(t *testing.T, saw map[string]string) {
 	saw["mountinfo"] = regexp.MustCompile(`(?m)^(.* / /sys/fs/cgroup )r[ow],(.* tmpfs)`).ReplaceAllString(saw["mountinfo"], "${1}r…,$2")
 	// For the same reason runc gives that folder the mode 555 of the one in /sys, stave 755 as docker does.
 	saw["cgroup-files"] = strings.Replace(saw["cgroup-files"], "/sys/fs/cgroup dr-xr-xr-x 0 0\n", "/sys/fs/cgroup drwxr-xr-x 0 0\n", 1)
+	// 512 shares: runc before 1.3.2 has the weight 20, which is little beside the usual 100 of 1024.
+	saw["cgroup-limits"] = strings.Replace(saw["cgroup-limits"], "/cpu.weight:20\n", "/cpu.weight:59\n", 1)
 	saw["cgroup-limits"] = sortDevices(saw["cgroup-limits"])
 	saw["namespaces"] = normaliseNamespaces(saw["namespaces"])
 	var kept []string
