@@ -105,8 +105,8 @@ func (g Group) Enter(born bool) (slot kernel.Slot, host, inside []kernel.Call) {
 	return slot, host, inside
 }
 
-// Make makes the folder of a group (mkdir(2) on a cgroup file system). Undoing removes it with all groups below it; one
-// that is Shared, above the container's own, only where nobody else uses it.
+// Make makes the folder of a group (mkdir(2) on a cgroup file system). Undoing removes it with all groups below it, unless
+// it is Shared: above the container's own.
 type Make struct {
 	Path   string
 	Shared bool

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,6 +153,14 @@ func TestUndo(t *testing.T) {
 			if _, err := inGroup(t, g, nil, calls[0], calls[1], true).Start(kernel.Options{}); !errors.Is(err, unix.ENOENT) {
 				t.Fatalf("error is %v", err)
 			}
+			for _, f := range g.Folders {
+				if _, err := os.Stat(f.Path); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%s is still there (%v)", f.Path, err)
+				}
+			}
+			if err := g.RemoveAbove(); err != nil {
+				t.Error(err)
+			}
 			checkGone(t, g)
 		})
 	}
@@ -173,10 +180,8 @@ func TestSharedFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, f := range first.Folders {
-		if err := (Make{Path: path.Dir(f.Path), Shared: true}).Undo(nil); err != nil {
-			t.Error(err)
-		}
+	if err := first.RemoveAbove(); err != nil {
+		t.Error(err)
 	}
 	if err := first.Remove(); err != nil {
 		t.Fatal(err)

@@ -21,6 +21,15 @@ const patience = 10 * time.Second
 // Remove ends what still runs in the group and removes it, with all groups that were made below it, and then the
 // folders above it that were made for it, if nobody else uses them.
 func (g Group) Remove() error {
+	if err := g.RemoveOwn(); err != nil {
+		return err
+	}
+	return g.RemoveAbove()
+}
+
+// RemoveOwn is Remove without the folders above. Those concern other containers, too: whoever starts several at once
+// removes them when none of the others is just being made.
+func (g Group) RemoveOwn() error {
 	err := g.each(removeUnused)
 	if !errors.Is(err, unix.EBUSY) {
 		return err
@@ -31,14 +40,33 @@ func (g Group) Remove() error {
 	return g.each(removePatiently)
 }
 
-// RemoveUnused is Remove for a group that nobody looks after: where a process still runs, everything stays, and the
-// error is EBUSY.
-func (g Group) RemoveUnused() error { return g.each(removeUnused) }
+// RemoveAbove removes the folders above the group that were made for it, if nobody uses them.
+func (g Group) RemoveAbove() error {
+	var errs []error
+	for _, f := range g.Folders {
+		for _, dir := range slices.Backward(f.New) {
+			if dir != f.Path {
+				errs = append(errs, removeShared(dir))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// RemoveUnused removes what was made for a group that nobody looks after: where a process still runs, it stays, and the
+// error is EBUSY. A folder of its own that was there before stays, too.
+func (g Group) RemoveUnused() error {
+	made := Group{Folders: slices.DeleteFunc(slices.Clone(g.Folders), func(f Folder) bool { return !slices.Contains(f.New, f.Path) })}
+	if err := made.each(removeUnused); err != nil {
+		return err
+	}
+	return g.RemoveAbove()
+}
 
 // Gone tells whether nothing is left of what was made for the group: neither its folders nor those above them.
 func (g Group) Gone() bool {
 	for _, f := range g.Folders {
-		for _, dir := range slices.Concat(f.New, []string{f.Path}) {
+		for _, dir := range f.New {
 			if unix.Access(dir, unix.F_OK) == nil {
 				return false
 			}
@@ -52,19 +80,11 @@ func (g Group) Nested() bool {
 	return slices.ContainsFunc(g.Folders, func(f Folder) bool { return path.Dir(f.Path) != f.Top })
 }
 
-// each removes the group in every hierarchy, its own folder by a function, those above it where they are empty.
+// each removes the group's own folder in every hierarchy by a function.
 func (g Group) each(own func(dir string) error) error {
 	var errs []error
 	for _, f := range g.Folders {
-		if err := own(f.Path); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, dir := range slices.Backward(f.New) {
-			if dir != f.Path {
-				errs = append(errs, removeShared(dir))
-			}
-		}
+		errs = append(errs, own(f.Path))
 	}
 	return errors.Join(errs...)
 }

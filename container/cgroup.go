@@ -30,7 +30,7 @@ func (p *planner) cgroup() error {
 	}
 	var err error
 	if p.grouping, err = p.facts.Group.Create(resources); err != nil {
-		return fmt.Errorf("linux.resources: %w", err)
+		return err
 	}
 	p.grouping = p.allowed(p.grouping)
 	slot, open, enter := p.facts.Group.Enter(p.facts.Born)
@@ -45,7 +45,7 @@ func (p *planner) cgroup() error {
 func (p *planner) allowed(calls []kernel.Call) []kernel.Call {
 	return slices.DeleteFunc(calls, func(c kernel.Call) bool {
 		_, program := c.Request.(cgroups.DeviceProgram)
-		return program && p.facts.UID != 0
+		return program && !p.facts.Root
 	})
 }
 
@@ -54,7 +54,7 @@ func (p *planner) unit(r *specs.LinuxResources) error {
 	const point = "the unit of systemd"
 	before, after, err := p.facts.Group.CreateIn(p.facts.Unit, p.options.ID, r)
 	if err != nil {
-		return fmt.Errorf("linux.resources: %w", err)
+		return err
 	}
 	before, after = p.allowed(before), p.allowed(after)
 	_, others := p.facts.Group.BySystemd()
@@ -71,9 +71,9 @@ func (p *planner) unit(r *specs.LinuxResources) error {
 
 // ungrouped refuses limits on a machine, or to a user, without a cgroup to set them in.
 func (p *planner) ungrouped(r *specs.LinuxResources) error {
-	asked := hasLimits(r) || p.spec.Linux.CgroupsPath != "" && p.facts.UID == 0
+	asked := hasLimits(r) || p.spec.Linux.CgroupsPath != "" && p.facts.Root
 	switch {
-	case !asked && (p.facts.UID != 0 || r == nil || len(r.Devices) == 0 || p.own(namespaces.User)):
+	case !asked && (!p.facts.Root || r == nil || len(r.Devices) == 0 || p.own(namespaces.User)):
 		return nil // without rights to devices of the host there is nothing that their rules would change
 	case p.facts.Cgroups.Kind() == cgroups.None:
 		return errors.New("linux.resources: no cgroup file system is mounted on this machine, so nothing can be limited: mount one (mount -t cgroup2 none /sys/fs/cgroup), or take the limits out of the configuration")
@@ -93,7 +93,7 @@ func hasLimits(r *specs.LinuxResources) bool {
 // guarded tells whether the group enforces device rules.
 func (p *planner) guarded() bool {
 	_, ok := p.facts.Group.Folder("devices")
-	return ok && p.facts.UID == 0
+	return ok && p.facts.Root
 }
 
 // cgroupMounts shows the container its cgroups: the one tree of v2, or with v1 a tmpfs that has a

@@ -49,6 +49,7 @@ func TestLimitsNeedACgroup(t *testing.T) {
 				spec.Mounts = spec.Mounts[:2]
 			}
 			spec.Linux.Resources, spec.Linux.CgroupsPath = test.resources, test.path
+			test.facts.Root = test.facts.UID == 0
 			test.facts.Security = security.Facts{LastCapability: 40}
 			_, err := Plan(&Bundle{Dir: "/bundle", Spec: spec}, test.facts, Options{ID: "x"})
 			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {

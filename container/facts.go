@@ -13,6 +13,8 @@ type Facts struct {
 	Security security.Facts
 	// UID is the effective user of the caller, 0 for root.
 	UID int
+	// Root says that the caller is root of the machine, and not of a user namespace only.
+	Root bool
 	// IsFile tells of each bind source whether it is not a folder.
 	IsFile map[string]bool
 	// Ours tells of each namespace file that is joined whether the caller is in that namespace.

@@ -23,7 +23,7 @@ import (
 // ReadFacts looks at the machine for what the plan of this bundle needs. It fails when the root
 // folder or a bind source is not there.
 func ReadFacts(b *Bundle, o Options) (Facts, error) {
-	f := Facts{UID: os.Geteuid(), IsFile: map[string]bool{}, Modes: map[string]uint32{}}
+	f := Facts{UID: os.Geteuid(), Root: cgroups.Root(), IsFile: map[string]bool{}, Modes: map[string]uint32{}}
 	info, err := os.Stat(b.rootPath())
 	if err != nil {
 		return f, fmt.Errorf("root.path: %w", err)
@@ -87,7 +87,7 @@ func (f *Facts) lookAtCgroups(s *specs.Spec, o Options) (err error) {
 		return f.lookAtUnit(s, o)
 	}
 	name := s.Linux.CgroupsPath
-	if name == "" && f.UID != 0 {
+	if name == "" && !f.Root {
 		name = o.ID
 	}
 	if f.Group, err = f.Cgroups.Group(name, o.ID); err != nil {
@@ -107,7 +107,7 @@ func (f *Facts) lookAtCgroups(s *specs.Spec, o Options) (err error) {
 
 // lookAtUnit finds the place that systemd has for the container's unit.
 func (f *Facts) lookAtUnit(s *specs.Spec, o Options) (err error) {
-	if f.Unit, err = cgroups.ParseUnit(s.Linux.CgroupsPath, o.ID, f.UID != 0); err != nil {
+	if f.Unit, err = cgroups.ParseUnit(s.Linux.CgroupsPath, o.ID, !f.Root); err != nil {
 		return err
 	}
 	home, err := f.Unit.Home()
@@ -126,12 +126,12 @@ func (f *Facts) lookAtUnit(s *specs.Spec, o Options) (err error) {
 	return nil
 }
 
-// leave ends what is left in the container's cgroup and removes it.
+// leave ends what is left in the container's cgroup and removes it, but not what lies above.
 func (f Facts) leave() error {
 	if f.Unit.Name == "" {
-		return f.Group.Remove()
+		return f.Group.RemoveOwn()
 	}
-	return errors.Join(f.Unit.Stop(), f.ours().Remove())
+	return errors.Join(f.Unit.Stop(), f.ours().RemoveOwn())
 }
 
 // ours is the part of the group that is not systemd's.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -20,7 +21,7 @@ func (s Settings) cgroupsPath() string {
 	switch parent := s.Limits.CgroupParent; {
 	case parent != "":
 		return strings.TrimSuffix(parent, "/") + "/" + s.ID
-	case os.Geteuid() == 0:
+	case cgroups.Root():
 		return "/stave-" + s.ID
 	}
 	return "stave-" + s.ID
@@ -63,6 +64,9 @@ func deviceNumber(file string) (kind string, major, minor int64, err error) {
 // file is in every folder but the top.
 func countsSwap(l cgroups.Layout) bool {
 	for _, h := range l.Hierarchies {
+		if !slices.Contains(h.Controllers, "memory") {
+			continue
+		}
 		file := h.Mount + "/memory.memsw.limit_in_bytes"
 		if h.Version == 2 {
 			if file = h.Mount + h.Own + "/memory.swap.max"; h.Own == "/" {

@@ -34,7 +34,7 @@ func madeUp() Facts {
 	return inGroup(Facts{
 		Security: security.Facts{LastCapability: 40},
 		IsFile:   map[string]bool{"/bundle/hosts": true},
-		Cgroups:  layout, Born: true,
+		Cgroups:  layout, Born: true, Root: true,
 		Kcore: true, OwnStdio: []int{0, 1, 2}, HasHelpers: true,
 	})
 }
@@ -116,7 +116,7 @@ func richLinux(l *specs.Linux) {
 // userFacts are the facts of the same machine for an ordinary user.
 func userFacts() Facts {
 	f := madeUp()
-	f.UID, f.HasHelpers, f.Group = 1000, false, cgroups.Group{} // nothing is delegated
+	f.UID, f.Root, f.HasHelpers, f.Group = 1000, false, false, cgroups.Group{} // nothing is delegated
 	return f
 }
 

@@ -36,7 +36,7 @@ func (p *planner) root() error {
 	r := chroot.Root{
 		Path: p.bundle.rootPath(), ReadOnly: p.spec.Root.Readonly,
 		Propagation: propagation, SharedParent: p.facts.SharedParent,
-		Mounts: mounts, Devices: devices, BindDevices: p.own(namespaces.User),
+		Mounts: mounts, Devices: devices, BindDevices: p.own(namespaces.User) || !p.facts.Root,
 		Masked: p.spec.Linux.MaskedPaths, ReadOnlyPaths: p.spec.Linux.ReadonlyPaths,
 		WorkingDir: p.spec.Process.Cwd, NoDevices: p.ownDev() && !p.allDevices() && !p.guarded(), Late: p.terminal(),
 	}

@@ -42,6 +42,11 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if err := sealProgram(b.Spec); err != nil {
 		return 0, err
 	}
+	right, err := newClaim(claims())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, right.end()) }()
 	facts, err := ReadFacts(b, o.Options)
 	if err != nil {
 		return 0, err
@@ -55,18 +60,22 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	note, err := newRecord(recordFolder(), facts.ours())
-	if err != nil {
-		return 0, err
+	if err := right.take(facts.ours()); err != nil {
+		return 0, fmt.Errorf("linux.cgroupsPath: %w", err)
 	}
-	defer func() { err = errors.Join(err, note.close()) }()
+	if o.Step != nil {
+		right.pass() // a person takes his time
+	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("become the reaper of the container's orphans: %w", err)
 	}
 	signals := make(chan os.Signal, 64)
 	defer signal.Stop(signals)
 	process, err := program.Start(kernel.Options{
-		Step: o.Step, Slots: tty.slots(), Cloned: func() { signal.Notify(signals, forwarded()...) },
+		Step: o.Step, Slots: tty.slots(), Cloned: func() {
+			right.pass()
+			signal.Notify(signals, forwarded()...)
+		},
 	})
 	if err != nil {
 		return execCode(err), explain(err)

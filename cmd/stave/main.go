@@ -115,12 +115,11 @@ func dashes(option string) string {
 
 // instead says what to do about options of docker run that this version doesn't have.
 func instead(option string) string {
-	const limits = " (no limits yet)"
 	answers := map[string]string{
 		"i": " (input is always passed on)", "it": " (-t is enough: input is always passed on)", "interactive": " (input is always passed on)",
 		"rm": " (a container always goes with its end)", "d": " (containers run in the foreground)", "detach": " (containers run in the foreground)",
-		"name": " (containers have no names yet)", "m": limits, "memory": limits, "cpus": limits, "pids-limit": limits,
-		"p": " (no network yet)", "publish": " (no network yet)", "net": " (no network yet)", "network": " (no network yet)",
+		"name": " (containers have no names yet)",
+		"p":    " (no network yet)", "publish": " (no network yet)", "net": " (no network yet)", "network": " (no network yet)",
 	}
 	return answers[option]
 }
