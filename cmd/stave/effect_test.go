@@ -73,6 +73,14 @@ func cpuTime(t *testing.T, pid int) time.Duration {
 	return time.Duration(n)
 }
 
+// cpuTimes is the processor time that two groups have used by the same moment: the first one is read before and after the
+// other.
+func cpuTimes(t *testing.T, one, other int) (time.Duration, time.Duration) {
+	t.Helper()
+	before, b := cpuTime(t, one), cpuTime(t, other)
+	return (before + cpuTime(t, one)) / 2, b
+}
+
 // spin is a script that uses one processor as much as it gets.
 const spin = "echo ready; while :; do :; done"
 
@@ -99,11 +107,12 @@ func TestSharesDivideAProcessor(t *testing.T) {
 		}
 	}
 	for n := 1; ; n++ {
-		a, b := cpuTime(t, large.pid), cpuTime(t, small.pid)
+		a, b := cpuTimes(t, large.pid, small.pid)
 		var c, d time.Duration
-		witness.Until(t, "both together have used a second and a half", func() bool {
-			c, d = cpuTime(t, large.pid)-a, cpuTime(t, small.pid)-b
-			return c+d > 1500*time.Millisecond
+		witness.Until(t, "both together have used two seconds", func() bool {
+			c, d = cpuTimes(t, large.pid, small.pid)
+			c, d = c-a, d-b
+			return c+d > 2*time.Second
 		})
 		ratio := float64(c) / float64(d)
 		t.Logf("processor time %v and %v: ratio %.3f", c, d, ratio)
@@ -239,25 +248,34 @@ func TestThrottledWriteKeepsItsRate(t *testing.T) {
 	}
 	node := deviceNode(t, unix.S_IFBLK, number)
 	const size, rate = 2 << 20, 1 << 20 // bytes, and bytes a second
-	write := func(options ...string) float64 {
-		t.Helper()
+	write := func(options ...string) (float64, error) {
 		args := append(options, "--rootfs", root, "-v", dir+":/host", "sh", "-c",
 			"read a x </proc/uptime; dd if=/dev/zero of=/host/file bs=64k count=32 oflag=direct 2>/dev/null || exit 1; read b x </proc/uptime; echo $a $b")
 		got := run(t, staveRun(args...))
 		var from, to float64
 		if _, err := fmt.Sscan(got.out, &from, &to); err != nil || got.code != 0 {
-			t.Skipf("this file system has no direct writes: %q, exit code %d, %s", got.out, got.code, got.err)
+			return 0, fmt.Errorf("%q, exit code %d, %s", got.out, got.code, got.err)
 		}
-		return size / max(to-from, 0.01)
+		return size / max(to-from, 0.01), nil
 	}
-	free := write()
-	limited := write("--device-write-bps", node+":"+strconv.Itoa(rate))
-	t.Logf("%.0f bytes a second, and %.0f with a limit of %d", free, limited, rate)
+	free, err := write()
+	if err != nil {
+		t.Skipf("this file system has no direct writes: %v", err)
+	}
 	if free < 2*rate {
 		t.Skipf("the disk is too slow to be held back: %.0f bytes a second", free)
 	}
-	// The first piece is not held back, and a busy machine may be slower.
-	if limited > 1.15*rate || limited < 0.3*rate {
-		t.Errorf("%.0f bytes a second, with a limit of %d", limited, rate)
+	for n := 1; ; n++ {
+		limited, err := write("--device-write-bps", node+":"+strconv.Itoa(rate))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%.0f bytes a second, and %.0f with a limit of %d", free, limited, rate)
+		if limited <= 1.15*rate { // the first piece is not held back
+			break
+		}
+		if n == tries {
+			t.Fatalf("%.0f bytes a second, with a limit of %d", limited, rate)
+		}
 	}
 }

@@ -133,9 +133,9 @@ func checkMistake(t *testing.T, got result, say ...string) {
 // wholeDisk makes a node for a disk of the machine, and returns it with its numbers. Only its limit is set.
 func wholeDisk(t *testing.T) (node, number string) {
 	t.Helper()
-	disks, _ := filepath.Glob("/sys/block/*/dev")
+	disks, _ := filepath.Glob("/sys/block/[^lzr]*/dev") // no loop, zram or ram, which have no queue of their own
 	if len(disks) == 0 {
-		return "/no/disk", "0:0"
+		t.Skip("this machine has no disk")
 	}
 	number = contents(t, disks[0])
 	return deviceNode(t, unix.S_IFBLK, number), number
@@ -170,9 +170,11 @@ func TestBlkioWeight(t *testing.T) {
 	}
 	defer os.Remove(probe)
 	args := []string{"--blkio-weight", "300", "--rootfs", root, "sh", "-c", "echo ready; exec cat"}
-	for name, want := range map[string]string{
-		"blkio.weight": "300", "blkio.bfq.weight": "300", "io.weight": "default 2930", "io.bfq.weight": "300",
+	// Where there are two, the scheduler's own is the one that counts.
+	for _, file := range [][2]string{
+		{"blkio.weight", "300"}, {"blkio.bfq.weight", "300"}, {"io.bfq.weight", "300"}, {"io.weight", "default 2930"},
 	} {
+		name, want := file[0], file[1]
 		if _, err := os.Stat(filepath.Join(probe, name)); err != nil {
 			continue
 		}
