@@ -73,15 +73,18 @@ func (p *planner) weights(f Folder, device, field string, weight, leaf *uint16) 
 		return nil
 	}
 	same := fmt.Sprint(device, *weight)
-	writes := []kernel.WriteFile{
-		{Path: f.File("blkio.weight" + suffix), Data: same}, {Path: f.File("blkio.bfq.weight" + suffix), Data: same},
+	why := "when a disk is busy, groups get time of it in this proportion"
+	if f.Version == 1 {
+		p.add(why, either{[]kernel.WriteFile{
+			{Path: f.File("blkio.weight" + suffix), Data: same}, {Path: f.File("blkio.bfq.weight" + suffix), Data: same},
+		}, noWeights})
+		return nil
 	}
-	if f.Version == 2 {
-		writes = []kernel.WriteFile{
-			{Path: f.File("io.weight"), Data: fmt.Sprint(device, ioWeight(*weight))}, {Path: f.File("io.bfq.weight"), Data: same},
-		}
-	}
-	p.add("when a disk is busy, groups get time of it in this proportion", either{writes, noWeights})
+	// Which of the two files counts is the disk's matter: a kernel that has both gets both, one that has one gets it twice.
+	cost := kernel.WriteFile{Path: f.File("io.weight"), Data: fmt.Sprint(device, ioWeight(*weight))}
+	bfq := kernel.WriteFile{Path: f.File("io.bfq.weight"), Data: same}
+	p.add(why+", where io.cost.qos is on for it", either{[]kernel.WriteFile{cost, bfq}, noWeights})
+	p.add(why+", where its scheduler is bfq", either{[]kernel.WriteFile{bfq, cost}, noWeights})
 	return nil
 }
 

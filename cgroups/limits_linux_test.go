@@ -3,6 +3,7 @@
 package cgroups
 
 import (
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stave/internal/witness"
+	"stave/kernel"
 )
 
 // limit sets the limits of a fresh group, as the host side of a container does.
@@ -122,7 +124,7 @@ func TestKernelSays(t *testing.T) {
 		"real time": {"cpu", cpu(specs.LinuxCPU{RealtimeRuntime: new(int64(5000)), RealtimePeriod: new(uint64(500_000))}), files{"cpu.rt_runtime_us": "5000", "cpu.rt_period_us": "500000"}, nil},
 		"cpuset":    {"cpuset", cpu(specs.LinuxCPU{Cpus: "0", Mems: "0"}), files{"cpuset.cpus": "0", "cpuset.mems": "0"}, files{"cpuset.cpus": "0", "cpuset.cpus.effective": "0", "cpuset.mems": "0"}},
 		"pids":      {"pids", pids(100), files{"pids.max": "100"}, files{"pids.max": "100"}},
-		"no pids":   {"pids", pids(0), files{"pids.max": "0"}, files{"pids.max": "0"}},
+		"no pids":   {"pids", pids(0), files{"pids.max": "1"}, files{"pids.max": "1"}},
 		"any pids":  {"pids", pids(-1), files{"pids.max": "max"}, files{"pids.max": "max"}},
 		"most pids": {"pids", pids(mostPids), files{"pids.max": "4194304"}, files{"pids.max": "4194304"}},
 		"weight": {
@@ -164,6 +166,9 @@ func TestKernelSays(t *testing.T) {
 			}
 			limit(t, g, &c.resources)
 			want.compare(t, f)
+			if name == "weight" && f.Version == 2 && exists(f.File("io.bfq.weight")) { // which of the two counts is the disk's matter
+				files{"io.bfq.weight": "default 500"}.compare(t, f)
+			}
 		})
 	}
 }
@@ -176,12 +181,72 @@ func TestDiskWeight(t *testing.T) {
 	if f.Version == 1 {
 		t.Skip("version 1 has it for disks with the scheduler bfq only")
 	}
+	was := qosOf(read(t, f.Top+"/io.cost.qos"), device)
 	write(t, f.Top+"/io.cost.qos", device+" enable=1")
-	t.Cleanup(func() { write(t, f.Top+"/io.cost.qos", device+" enable=0") })
+	t.Cleanup(func() { write(t, f.Top+"/io.cost.qos", was) })
 	limit(t, g, &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{
 		WeightDevice: []specs.LinuxWeightDevice{{LinuxBlockIODevice: disk, Weight: new(uint16(1000))}},
 	}})
 	files{"io.weight": "default 100\n" + device + " 10000"}.compare(t, f)
+}
+
+// TestEitherWorks writes the file that works, where another one is there that does not: cgroup.kill of a threaded group.
+func TestEitherWorks(t *testing.T) {
+	g, ok := views(newGroup(t))["v2"]
+	if !ok {
+		witness.Need(t, "cgroup2:freezer")
+	}
+	threads := nest(t, g, "threads").Folders[0]
+	write(t, threads.File("cgroup.type"), "threaded")
+	refused := kernel.WriteFile{Path: threads.File("cgroup.kill"), Data: "1"}
+	dir := t.TempDir()
+	var calls []kernel.Call
+	for _, name := range []string{"a", "b"} {
+		if err := os.WriteFile(dir+"/"+name, []byte("old\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		works := kernel.WriteFile{Path: dir + "/" + name, Data: "new\n"}
+		calls = append(calls, kernel.Call{Request: either{[]kernel.WriteFile{refused, works}, "?"}})
+	}
+	if err := apply(calls); err != nil || read(t, dir+"/a") != "new" || read(t, dir+"/b") != "new" {
+		t.Errorf("error %v, a is %q, b is %q", err, read(t, dir+"/a"), read(t, dir+"/b"))
+	}
+	write(t, dir+"/a", "old\n")
+	calls[1].Request = either{[]kernel.WriteFile{refused}, "none works"}
+	if err := apply(calls); err == nil || !strings.Contains(err.Error(), "operation not supported: none works") || read(t, dir+"/a") != "old" {
+		t.Errorf("error %v, a is %q", err, read(t, dir+"/a"))
+	}
+}
+
+// qosOf returns what to write to io.cost.qos so that it says of a disk what it says now. A line is like
+//
+//	8:0 enable=1 ctrl=auto rpct=95.00 rlat=75000 wpct=95.00 wlat=150000 min=50.00 max=150.00
+//
+// in which, with ctrl=auto, the kernel itself has chosen all that follows: whoever writes that has chosen (block/blk-iocost.c).
+// A disk without a line is off.
+func qosOf(file, device string) string {
+	for line := range strings.Lines(file) {
+		if strings.HasPrefix(line, device+" ") {
+			if before, _, auto := strings.Cut(line, " ctrl=auto"); auto {
+				return before + " ctrl=auto"
+			}
+			return strings.TrimSpace(line)
+		}
+	}
+	return device + " enable=0"
+}
+
+// TestQosOf has a disk whose weights the kernel or somebody else has turned on, and disks for which nobody has.
+func TestQosOf(t *testing.T) {
+	const values = " rpct=95.00 rlat=75000 wpct=95.00 wlat=150000 min=50.00 max=150.00"
+	const file = "8:0 enable=1 ctrl=auto" + values + "\n8:16 enable=0 ctrl=user" + values + "\n"
+	for device, want := range map[string]string{
+		"8:0": "8:0 enable=1 ctrl=auto", "8:16": "8:16 enable=0 ctrl=user" + values, "8:1": "8:1 enable=0", "8:160": "8:160 enable=0",
+	} {
+		if got := qosOf(file, device); got != want {
+			t.Errorf("%s: %q, want %q", device, got, want)
+		}
+	}
 }
 
 // TestNetwork mounts the two controllers of version 1 that no machine of version 2 has mounted, and so has both at once.

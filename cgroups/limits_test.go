@@ -137,7 +137,9 @@ write "67108864" to c/memory.max
 write "4096" to c/memory.swap.max
 write "100" to c/pids.max
 write "4950" to c/io.weight, or else write "500" to c/io.bfq.weight
+write "500" to c/io.bfq.weight, or else write "4950" to c/io.weight
 write "8:16 1" to c/io.weight, or else write "8:16 10" to c/io.bfq.weight
+write "8:16 10" to c/io.bfq.weight, or else write "8:16 1" to c/io.weight
 write "8:16 rbps=1000" to c/io.max
 write "8:16 wbps=2000" to c/io.max
 write "8:16 riops=30" to c/io.max
@@ -224,9 +226,11 @@ write "max" to c/pids.max`,
 			t.Errorf("%s: -want +got:\n%s", kind, diff)
 		}
 	}
-	calls, err := sampleGroup(t, V2).Limits(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64(0))}})
-	if lines(calls) != `write "0" to c/pids.max` || err != nil {
-		t.Errorf("0 processes: %v, %v", calls, err)
+	for kind, want := range map[string]string{V1: `write "1" to pids/c/pids.max`, V2: `write "1" to c/pids.max`} {
+		calls, err := sampleGroup(t, kind).Limits(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64(0))}})
+		if lines(calls) != want || err != nil {
+			t.Errorf("0 processes, %s: %v, %v", kind, calls, err)
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // either sets a limit whose file is called differently by kernels, or isn't there in some: it writes the first file that
-// the kernel has.
+// the kernel has, and goes on to the next when that does not work (EOPNOTSUPP), as a weight for a disk whose scheduler has none.
 type either struct {
 	// Writes are the ways to set the limit, the best one first.
 	Writes []kernel.WriteFile

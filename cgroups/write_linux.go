@@ -60,8 +60,8 @@ func apply(calls []kernel.Call) error {
 	var back []kernel.Call
 	for _, call := range calls {
 		var old []kernel.Call
-		if w, err := aim(call.Request); err == nil {
-			old = restore(w)
+		for _, w := range aims(call.Request) {
+			old = append(old, restore(w)...)
 		}
 		err := do(call)
 		if err == nil {
@@ -85,11 +85,14 @@ func restore(w kernel.WriteFile) []kernel.Call {
 	if err != nil {
 		return nil
 	}
-	undo := kernel.Call{Request: kernel.WriteFile{Path: w.Path, Data: before(w, string(old))}, Why: "as it was"}
+	undo := kernel.Call{
+		Request: kernel.WriteFile{Path: w.Path, Data: before(w, string(old))}, Why: "as it was",
+		Ignore: []unix.Errno{unix.EOPNOTSUPP}, // that file of several did not take the write either
+	}
 	if name := path.Base(w.Path); undo.Request.(kernel.WriteFile).Data != "\n" || name != "cpuset.cpus" && name != "cpuset.mems" {
 		return []kernel.Call{undo}
 	}
-	undo.Ignore = []unix.Errno{unix.ENOSPC}
+	undo.Ignore = append(undo.Ignore, unix.ENOSPC)
 	effective, err := kernel.ReadFile(w.Path + ".effective")
 	if err != nil {
 		return []kernel.Call{undo}
@@ -109,40 +112,35 @@ func do(call kernel.Call) error {
 	return fmt.Errorf("%s: %w", call, err)
 }
 
-// aim returns the write that a request comes down to.
-func aim(r kernel.Request) (kernel.WriteFile, error) {
+// aims returns the writes that a request may come down to.
+func aims(r kernel.Request) []kernel.WriteFile {
 	switch r := r.(type) {
 	case either:
-		return r.find()
+		return r.present()
 	case among:
-		return r.WriteFile, nil
+		return []kernel.WriteFile{r.WriteFile}
 	}
-	return r.(kernel.WriteFile), nil
+	return []kernel.WriteFile{r.(kernel.WriteFile)}
 }
 
-// find returns the write whose file is there.
-func (e either) find() (kernel.WriteFile, error) {
-	for _, w := range e.Writes {
-		if unix.Access(w.Path, unix.F_OK) == nil {
-			return w, nil
+// present returns the writes whose file is there.
+func (e either) present() []kernel.WriteFile {
+	return slices.DeleteFunc(slices.Clone(e.Writes), func(w kernel.WriteFile) bool { return unix.Access(w.Path, unix.F_OK) != nil })
+}
+
+// Do writes the first file that is there and works.
+func (e either) Do(h *kernel.Host) error {
+	missing := unix.ENOENT
+	for _, w := range e.present() {
+		if err := w.Do(h); !errors.Is(err, unix.EOPNOTSUPP) {
+			return err
 		}
+		missing = unix.EOPNOTSUPP
 	}
 	if folder := path.Dir(e.Writes[0].Path); unix.Access(folder, unix.F_OK) != nil {
-		return kernel.WriteFile{}, fmt.Errorf("there is no cgroup %s", folder)
+		return fmt.Errorf("there is no cgroup %s", folder)
 	}
-	return kernel.WriteFile{}, fmt.Errorf("%w: %s", unix.ENOENT, e.Missing)
-}
-
-// Do writes the file that is there. It may be there and still not work, as a weight for a disk whose scheduler has none.
-func (e either) Do(h *kernel.Host) error {
-	w, err := e.find()
-	if err != nil {
-		return err
-	}
-	if err = w.Do(h); errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("%w: %s", unix.EOPNOTSUPP, e.Missing)
-	}
-	return err
+	return fmt.Errorf("%w: %s", missing, e.Missing)
 }
 
 // Do checks the list and writes it.
