@@ -268,6 +268,22 @@ func TestChangeDevicesUndo(t *testing.T) {
 	})
 }
 
+// TestDeviceLineUndoGone takes a line back in a group that was removed meanwhile, and in one that takes nothing.
+func TestDeviceLineUndoGone(t *testing.T) {
+	dir := t.TempDir()
+	line := DeviceLine{dir + "/gone", DeviceRule{true, DeviceSet{'c', 1, 11}, full}}
+	if err := line.Undo(&kernel.Host{}); err != nil {
+		t.Error(err)
+	}
+	line.Path = dir
+	if err := os.Mkdir(dir+"/devices.deny", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := line.Undo(&kernel.Host{}); err == nil {
+		t.Error("a folder took a line")
+	}
+}
+
 // checkAttached counts our programs at a v2 folder.
 func checkAttached(t *testing.T, g Group, want int) {
 	t.Helper()

@@ -110,13 +110,17 @@ func (l DeviceLine) Do(h *kernel.Host) error {
 }
 
 // Undo takes a line back. Lines are written only where they change something, so the opposite line does it. A line for
-// everything stays: its opposite would allow too much.
+// everything stays: its opposite would allow too much. Of a group that is gone there is nothing to take back.
 func (l DeviceLine) Undo(h *kernel.Host) error {
 	if l.Type == 'a' {
 		return nil
 	}
 	l.Allow = !l.Allow
-	return l.write().Do(h)
+	err := l.write().Do(h)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return err
 }
 
 // lines returns the list as the rules to write, for a group of which nothing is known.
