@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -101,6 +102,24 @@ func cgroups(mounts []Mount) []string {
 		})
 	}
 	return phrases
+}
+
+// ofOthers says whether a phrase is about a cgroup in which there is a process that is no descendant of this one: one of
+// another program of the machine, which comes and goes while tests run.
+func ofOthers(phrase string) bool {
+	path, ok := strings.CutPrefix(phrase, "cgroup ")
+	if !ok {
+		return false
+	}
+	text, _ := os.ReadFile(path + "/cgroup.procs") // without it nobody is in there
+	ours := descendants(processes(), os.Getpid())
+	for word := range strings.FieldsSeq(string(text)) {
+		pid, err := strconv.Atoi(word)
+		if err == nil && !slices.ContainsFunc(ours, func(p process) bool { return p.pid == pid }) {
+			return true
+		}
+	}
+	return false
 }
 
 // given lists the controllers that the top of a v2 tree beside hierarchies of version 1 gives away: that tree is as the

@@ -88,7 +88,7 @@ func watch() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	left := poll(func() []string { return append(difference(before, where.look()), processesLeft()...) })
+	left := poll(func() []string { return append(slices.DeleteFunc(difference(before, where.look()), ofOthers), processesLeft()...) })
 	killDescendants()
 	return judge(code, left), nil
 }
