@@ -88,7 +88,9 @@ func watch() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	left := poll(func() []string { return append(slices.DeleteFunc(difference(before, where.look()), ofOthers), processesLeft()...) })
+	left := poll(func() []string {
+		return append(slices.DeleteFunc(difference(before, where.look()), ofOthers), processesLeft()...)
+	})
 	killDescendants()
 	return judge(code, left), nil
 }
