@@ -148,17 +148,10 @@ func (p *planner) cgroupMount(kind string, h cgroups.Hierarchy, target string, o
 	return chroot.MountPoint{Source: source, Target: target, Options: options, Why: why}
 }
 
-// cgroupHint says what an error of a call about cgroups means.
+// cgroupHint says what an error of a call about cgroups means. Such a call names a file of theirs.
 func cgroupHint(e *kernel.CallError) string {
-	file := ""
-	switch r := e.Call.Request.(type) {
-	case cgroups.Make:
-		file = r.Path
-	case kernel.WriteFile:
-		file = r.Path
-	}
 	switch {
-	case !strings.Contains(file, "cgroup"):
+	case !strings.Contains(e.Call.String(), "/cgroup"):
 		return ""
 	case errors.Is(e.Err, unix.EROFS):
 		return "the cgroup file system is mounted read-only here: in a container, ask its engine for a writable one"

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"stave/cgroups"
 	"stave/chroot"
 	"stave/kernel"
 )
@@ -43,12 +42,13 @@ func hintFor(e *kernel.CallError) string {
 		if errors.Is(e.Err, unix.ENOSPC) || errors.Is(e.Err, unix.EUSERS) {
 			return "the limit of namespaces is reached: see /proc/sys/user"
 		}
+		if errors.Is(e.Err, unix.EAGAIN) {
+			return "no more processes may be made: see the limit of the container (linux.resources.pids), of the cgroups above it (pids.max) and of the user (ulimit -u)"
+		}
 	case chroot.Mount, chroot.Bind:
 		return mountHint(e.Err)
 	case chroot.Folder:
 		return "process.cwd must be a folder of the root file system, or one that can be made there"
-	case cgroups.Make, kernel.WriteFile:
-		return cgroupHint(e)
 	case chroot.WorkingDir:
 		if errors.Is(e.Err, unix.EXDEV) {
 			return "the working directory is outside the root"
@@ -58,6 +58,8 @@ func hintFor(e *kernel.CallError) string {
 		if errors.Is(e.Err, unix.ENODEV) || errors.Is(e.Err, unix.ELOOP) {
 			return "/dev/null of the root file system is not the null device"
 		}
+	default:
+		return cgroupHint(e)
 	}
 	return ""
 }
