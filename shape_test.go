@@ -245,8 +245,10 @@ func shapeExamples() map[string]example {
 			bad: "-- a.go --\npackage a\n" + long(400) + "-- a_test.go --\npackage a\n" + long(400) +
 				"-- kernel/a.go --\npackage kernel\n" + code + long(10_000) + "-- chroot/a.go --\npackage chroot\n" + code + "-- cgroups/a.go --\npackage cgroups\n" + code +
 				"-- steps/01-x/main.go --\npackage main\n" + long(150),
-			finds: []string{"a.go: has 401 lines", "cgroups/a.go: has 14225 lines", "chroot/a.go: has 14225 lines", "kernel/a.go: has 24225 lines",
-				"steps/01-x/main.go: has 151 lines, a step", "lines of code, at most 16000"},
+			finds: []string{
+				"a.go: has 401 lines", "cgroups/a.go: has 14225 lines", "chroot/a.go: has 14225 lines", "kernel/a.go: has 24225 lines",
+				"steps/01-x/main.go: has 151 lines, a step", "lines of code, at most 16000",
+			},
 		},
 		"state": {check: checkState, bad: `
 -- a.go --
