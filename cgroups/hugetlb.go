@@ -4,8 +4,8 @@ package cgroups
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -21,7 +21,7 @@ func (p *planner) hugetlb(r *specs.LinuxResources) error {
 		if err != nil {
 			return err
 		}
-		if ok, _ := regexp.MatchString(`^[1-9][0-9]{0,3}[KMG]B$`, h.Pagesize); !ok {
+		if !isPageSize(h.Pagesize) {
 			return refuse(field+".pageSize", strconv.Quote(h.Pagesize), f.Path, "give the size of a page, like 2MB or 1GB (ls /sys/kernel/mm/hugepages)")
 		}
 		suffix, limit := "limit_in_bytes", strconv.FormatUint(h.Limit, 10)
@@ -37,4 +37,13 @@ func (p *planner) hugetlb(r *specs.LinuxResources) error {
 		})
 	}
 	return nil
+}
+
+// isPageSize tells whether a text is the size of a huge page as the kernel names its files: 64KB, 2MB, 1GB.
+func isPageSize(text string) bool {
+	if len(text) < 3 || len(text) > 6 || text[0] == '0' {
+		return false
+	}
+	number, unit := text[:len(text)-2], text[len(text)-2:]
+	return strings.Trim(number, "0123456789") == "" && (unit == "KB" || unit == "MB" || unit == "GB")
 }

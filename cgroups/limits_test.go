@@ -51,6 +51,7 @@ func everything() *specs.LinuxResources {
 	}
 	return &specs.LinuxResources{
 		Memory: &specs.LinuxMemory{
+			//lint:ignore SA1019 it is deprecated, and refused unless it is -1
 			Limit: new(int64(1 << 26)), Swap: new(int64(1<<26 + 4096)), Reservation: new(int64(1 << 25)), Kernel: new(int64(-1)),
 			KernelTCP: new(int64(-1)), UseHierarchy: new(true), DisableOOMKiller: new(false), CheckBeforeUpdate: new(true),
 		},
@@ -186,6 +187,7 @@ func TestNoLimits(t *testing.T) {
 		}
 	}
 	zeros := &specs.LinuxResources{
+		//lint:ignore SA1019 Kernel is deprecated, and there still
 		Memory:  &specs.LinuxMemory{Limit: new(int64(0)), Swap: new(int64(0)), Reservation: new(int64(0)), Kernel: new(int64(0)), KernelTCP: new(int64(0))},
 		CPU:     &specs.LinuxCPU{Shares: new(uint64(0)), Quota: new(int64(0)), Period: new(uint64(0)), Burst: new(uint64(0)), RealtimePeriod: new(uint64(0)), RealtimeRuntime: new(int64(0))},
 		BlockIO: &specs.LinuxBlockIO{Weight: new(uint16(0))},

@@ -62,9 +62,11 @@ func checkMemory(f Folder, m *specs.LinuxMemory) error {
 	}
 	const kernel, tcp = "memory.kmem.limit_in_bytes", "memory.kmem.tcp.limit_in_bytes"
 	const old = "Linux has given up limits for kernel memory alone: leave it out, memory.limit counts that memory too"
+	//lint:ignore SA1019 Kernel is deprecated, which is what the error says.
+	limit := m.Kernel
 	switch {
-	case set(m.Kernel) && *m.Kernel != -1:
-		return refuse("memory.kernel", *m.Kernel, kernel, old)
+	case set(limit) && *limit != -1:
+		return refuse("memory.kernel", *limit, kernel, old)
 	case set(m.KernelTCP) && *m.KernelTCP != -1:
 		return refuse("memory.kernelTCP", *m.KernelTCP, tcp, old)
 	}

@@ -66,14 +66,15 @@ func (s Scope) properties() []Property {
 
 // String names the unit and its limits.
 func (s Scope) String() string {
-	text := fmt.Sprintf("let systemd make %s in %s around the container's process", s.Unit.Name, s.Unit.Slice)
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("let systemd make %s in %s around the container's process", s.Unit.Name, s.Unit.Slice))
 	if len(s.Limits) > 0 {
-		text += ", with"
+		text.WriteString(", with")
 	}
 	for _, p := range s.Limits {
-		text += " " + p.String()
+		text.WriteString(" " + p.String())
 	}
-	return text
+	return text.String()
 }
 
 // Shell asks with busctl(1), which does not wait for the unit, and then looks into the kernel's file until the process
@@ -92,14 +93,15 @@ func (s Scope) Shell() string {
 	for _, p := range list {
 		words = append(words, p.words()...)
 	}
-	text := kernel.Quote(words...) + pids + " 0"
+	var text strings.Builder
+	text.WriteString(kernel.Quote(words...) + pids + " 0")
 	for _, file := range s.Enter {
-		text += "\necho $pid > " + kernel.Quote(file)
+		text.WriteString("\necho $pid > " + kernel.Quote(file))
 	}
 	if len(s.Enter) > 0 {
-		return text
+		return text.String()
 	}
-	return text + fmt.Sprintf("\nuntil grep -q %s /proc/$pid/cgroup; do sleep 0.01; done", kernel.Quote("/"+s.Unit.Name))
+	return text.String() + fmt.Sprintf("\nuntil grep -q %s /proc/$pid/cgroup; do sleep 0.01; done", kernel.Quote("/"+s.Unit.Name))
 }
 
 // words are a property as busctl(1) wants it: name, type, and the value with the length before each array.

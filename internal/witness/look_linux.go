@@ -132,7 +132,7 @@ func given(mounts []Mount) []string {
 	for _, m := range mounts {
 		if m.Type == "cgroup2" {
 			text, _ := os.ReadFile(m.Point + "/cgroup.subtree_control")
-			for _, controller := range strings.Fields(string(text)) {
+			for controller := range strings.FieldsSeq(string(text)) {
 				phrases = append(phrases, fmt.Sprintf("controller %s given away by %s", controller, m.Point))
 			}
 		}
