@@ -185,13 +185,29 @@ func (w *oomWatch) next() error {
 		return wait(limit, stop,
 			unix.PollFd{Fd: int32(w.counter.fd), Events: unix.POLLPRI}, unix.PollFd{Fd: int32(w.events.fd), Events: unix.POLLPRI})
 	}
-	// The eventfd is written when the kernel starts to look for a victim; it counts when that one is killed.
-	if time.Since(w.signaled) < time.Second {
-		limit = 5 * time.Millisecond
+	text, err := w.counter.text()
+	if err != nil {
+		return err
 	}
-	err := wait(limit, stop, unix.PollFd{Fd: int32(w.signal), Events: unix.POLLIN})
+	limit = oomPause(time.Since(w.signaled), text)
+	err = wait(limit, stop, unix.PollFd{Fd: int32(w.signal), Events: unix.POLLIN})
 	if _, failed := unix.Read(w.signal, make([]byte, 8)); failed == nil {
 		w.signaled = time.Now()
 	}
 	return err
+}
+
+// oomPause is how long to wait before the counter of version 1 is read again, a time after the eventfd was written: the
+// kernel writes that when it starts to look for a victim, and counts when that one is killed. In between it prints a report,
+// which takes seconds on a slow console. While memory.oom_control says "under_oom 1", processes wait for memory. A negative
+// pause is one without end.
+func oomPause(since time.Duration, control string) time.Duration {
+	state, err := parseKeyed(control)
+	switch {
+	case since < time.Second:
+		return 5 * time.Millisecond
+	case since < time.Minute, err == nil && state["under_oom"] == 1:
+		return 100 * time.Millisecond
+	}
+	return -1
 }

@@ -32,7 +32,7 @@ func next(t *testing.T, kills <-chan uint64) (uint64, bool) {
 	select {
 	case n, open := <-kills:
 		return n, open
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("waited in vain for the channel")
 		return 0, false
 	}
@@ -72,6 +72,26 @@ func TestOOM(t *testing.T) {
 	}
 	if now := openFiles(t); now != descriptors {
 		t.Errorf("%d descriptors were open, and now %d", descriptors, now)
+	}
+}
+
+// TestOOMPause has a watch of version 1 look often after an announcement, then now and then, and no more when that is long
+// ago and nobody waits for memory.
+func TestOOMPause(t *testing.T) {
+	const calm, under = "oom_kill_disable 0\nunder_oom 0\noom_kill 7\n", "oom_kill_disable 1\nunder_oom 1\noom_kill 7\n"
+	for name, c := range map[string]struct {
+		since   time.Duration
+		control string
+		want    time.Duration
+	}{
+		"at once":        {0, calm, 5 * time.Millisecond},
+		"later":          {2 * time.Second, calm, 100 * time.Millisecond},
+		"long ago":       {time.Minute, calm, -1},
+		"still under it": {time.Hour, under, 100 * time.Millisecond},
+	} {
+		if got := oomPause(c.since, c.control); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }
 
