@@ -91,7 +91,7 @@ func (g Group) killUnified() error {
 func (g Group) killFrozen() error {
 	if f, ok := g.Folder("freezer"); ok {
 		// A process that cannot be frozen now may fork once more; the next round finds the child.
-		if _, err := f.freeze(freezeTime / 10); err != nil && !gone(err) {
+		if _, err := f.freeze(freezeTime); err != nil && !gone(err) {
 			return err
 		}
 	}
