@@ -3,6 +3,7 @@
 package cgroups
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -38,13 +39,11 @@ func TestFreeze(t *testing.T) {
 				}
 				var before []uint64
 				for _, pid := range inside {
-					used, _ := ticks(t, pid)
-					before = append(before, used)
+					before = append(before, stands(t, pid))
 				}
 				works(t, neighbour)
-				// Version 2 counts a process as frozen just before it is: that may end a tick.
 				for i, pid := range inside {
-					if now, state := ticks(t, pid); now > before[i]+1 || state == "R" {
+					if now, state := ticks(t, pid); now != before[i] || state == "R" {
 						t.Errorf("process %d went from %d ticks to %d, and is in state %s", pid, before[i], now, state)
 					}
 				}
@@ -60,6 +59,20 @@ func TestFreeze(t *testing.T) {
 			}
 		})
 	}
+}
+
+// stands waits until a frozen process has left the processor, and returns what it has used until then: the kernel counts a
+// process as frozen just before it is.
+func stands(t *testing.T, pid int) uint64 {
+	t.Helper()
+	var before uint64
+	witness.Until(t, fmt.Sprintf("process %d stands still", pid), func() bool {
+		now, state := ticks(t, pid)
+		same := now == before
+		before = now
+		return same && state != "R"
+	})
+	return before
 }
 
 // TestFreezeEmpty freezes a group without processes, what comes in later, and thaws twice.
