@@ -22,7 +22,7 @@ func command(args []string) []kernel.Call {
 	return []kernel.Call{
 		{Request: kernel.CloseDescriptors{}, Why: "a file that is open is a way out, whatever the command may see"},
 		{Request: kernel.ResetSignals{}, Why: "a signal that the starter ignored would stay ignored"},
-		{Request: kernel.ParentDeath{Signal: unix.SIGKILL}, Why: "nothing shall be left when the step is killed"},
+		{Request: kernel.ParentDeath{Signal: unix.SIGKILL}, Why: "no process shall be left when the step is killed"},
 		{Request: kernel.Exec{Args: args, Env: env}, Why: "this is what all the calls before were for"},
 	}
 }
