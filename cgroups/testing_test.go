@@ -4,6 +4,8 @@ package cgroups
 
 import (
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,18 +14,50 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"stave/internal/witness"
 )
 
 // TestMain runs the tests under a witness, which finds every cgroup that is left.
 func TestMain(m *testing.M) {
-	witness.Main(m)
+	witness.Main(giving{m})
+}
+
+// giving is a witness.Runner: after the tests, the top of the v2 tree gives away what it gave before them, and what
+// somebody else uses by then.
+type giving struct{ tests witness.Runner }
+
+// Run runs the tests.
+func (g giving) Run() int {
+	file := ""
+	if layout, err := Read(); err == nil && os.Geteuid() == 0 {
+		for _, h := range layout.Hierarchies {
+			if h.Version == 2 {
+				file = h.Mount + "/cgroup.subtree_control"
+			}
+		}
+	}
+	before, _ := os.ReadFile(file)
+	code := g.tests.Run()
+	after, _ := os.ReadFile(file)
+	for _, c := range strings.Fields(string(after)) {
+		if slices.Contains(strings.Fields(string(before)), c) {
+			continue
+		}
+		// EBUSY: a group has begun to give it on to those below it, which none of a test's does any more.
+		if err := os.WriteFile(file, []byte("-"+c), 0); err != nil && !errors.Is(err, unix.EBUSY) {
+			fmt.Fprintln(os.Stderr, "give no more:", err)
+			return 1
+		}
+	}
+	return code
 }
 
 // newGroup makes a group /stave-test-… in every hierarchy of this machine, and removes it with all groups below it when
 // the test is over: what the test puts in is to be gone by then. Processes may enter at once. In pure version 2 the
-// root gives all its controllers to the groups below it, and goes on doing so; where the tree of version 2 is one of
-// several, what its root gives is the machine's own business.
+// root gives all its controllers to the groups below it until the last test is over; where the tree of version 2 is
+// one of several, what its root gives is the machine's own business.
 func newGroup(t *testing.T) Group {
 	t.Helper()
 	witness.Need(t, "root")
@@ -33,8 +67,12 @@ func newGroup(t *testing.T) Group {
 	}
 	if layout.Kind() == V2 {
 		h := layout.Hierarchies[0]
+		file := h.Mount + "/cgroup.subtree_control"
+		given := strings.Fields(read(t, file))
 		for _, c := range h.Controllers {
-			write(t, h.Mount+"/cgroup.subtree_control", "+"+c)
+			if !slices.Contains(given, c) {
+				write(t, file, "+"+c)
+			}
 		}
 	}
 	g, err := layout.Group("/stave-test-"+strings.ToLower(rand.Text()), "")
