@@ -4,8 +4,6 @@ package cgroups
 
 import (
 	"crypto/rand"
-	"errors"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -87,8 +85,8 @@ func stopUnit(t *testing.T, u Unit, g Group) {
 		t.Error(err)
 	}
 	for _, f := range g.Folders {
-		if _, err := os.Stat(f.Path); f.bySystemd() && !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s is still there: %v", f.Path, err)
+		if f.bySystemd() {
+			witness.Until(t, f.Path+" is gone", func() bool { return !exists(f.Path) })
 		}
 	}
 	if err := g.Remove(); err != nil {
@@ -98,9 +96,7 @@ func stopUnit(t *testing.T, u Unit, g Group) {
 	if u.slice() {
 		property, gone = "ActiveState", "inactive" // it is remembered until the next reload
 	}
-	if state := show(t, u, property); state != gone {
-		t.Errorf("%s is still there: %s", u.Name, state)
-	}
+	witness.Until(t, u.Name+" is "+gone, func() bool { return show(t, u, property) == gone })
 }
 
 // systemctl runs systemctl, of the unit's manager.
@@ -122,18 +118,34 @@ func show(t *testing.T, u Unit, property string) string {
 	return systemctl(t, u, "show", "--property", property, "--value", u.Name)
 }
 
-// checkProperties compares properties of a unit with what they are to be.
+// checkProperties waits until properties of a unit are what they are to be.
 func checkProperties(t *testing.T, u Unit, want map[string]string) {
 	t.Helper()
 	names := slices.Collect(maps.Keys(want))
-	got := map[string]string{}
-	for line := range strings.Lines(systemctl(t, u, "show", "--property", strings.Join(names, ","), u.Name)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		got[name] = value
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("properties of %s: -want +got:\n%s", u.Name, diff)
-	}
+	untilSame(t, "properties of "+u.Name, want, func() map[string]string {
+		got := map[string]string{}
+		for line := range strings.Lines(systemctl(t, u, "show", "--property", strings.Join(names, ","), u.Name)) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			got[name] = value
+		}
+		return got
+	})
+}
+
+// untilSame waits until what look returns is what is wanted, and tells the difference if that does not come: systemd does
+// some things after it has answered.
+func untilSame(t *testing.T, what string, want map[string]string, look func() map[string]string) {
+	t.Helper()
+	diff := ""
+	defer func() {
+		if diff != "" {
+			t.Errorf("%s: -want +got:\n%s", what, diff)
+		}
+	}()
+	witness.Until(t, what+" are as wanted", func() bool {
+		diff = cmp.Diff(want, look())
+		return diff == ""
+	})
 }
 
 // unitLimits are limits of every kind that systemd knows.
@@ -157,14 +169,23 @@ func unitFiles() map[string]string {
 	}
 }
 
-// checkFiles compares files of the group with what they are to say.
-func checkFiles(t *testing.T, when string, f Folder, files map[string]string) {
+// checkFiles waits until files of the group say what they are to say.
+func checkFiles(t *testing.T, when string, f Folder, want map[string]string) {
 	t.Helper()
-	for name, want := range files {
-		if got := read(t, f.File(name)); got != want {
-			t.Errorf("%s: %s is %q, want %q", when, name, got, want)
+	untilSame(t, when+", files of "+f.Path, want, func() map[string]string {
+		got := map[string]string{}
+		for name := range want {
+			got[name] = read(t, f.File(name))
 		}
-	}
+		return got
+	})
+}
+
+// checkDevices waits until processes of the group may open /dev/null, and /dev/kmsg not: systemd puts device programs in
+// anew when it reloads its configuration.
+func checkDevices(t *testing.T, when string, f Folder) {
+	t.Helper()
+	witness.Until(t, when+", /dev/null is allowed and /dev/kmsg denied", func() bool { return opens(f, "/dev/null") && !opens(f, "/dev/kmsg") })
 }
 
 // opens tells whether a process of the group can open a device.
@@ -198,17 +219,13 @@ func TestSystemdScope(t *testing.T) {
 		"TasksMax": "50", "CPUWeight": unitFiles()["cpu.weight"], "CPUQuotaPerSecUSec": "250ms", "CPUQuotaPeriodUSec": "50ms",
 		"AllowedCPUs": "0", "AllowedMemoryNodes": "0", "MemoryAccounting": "yes", "DefaultDependencies": "no",
 	})
-	if !opens(f, "/dev/null") || opens(f, "/dev/kmsg") {
-		t.Error("at first: /dev/null is to be allowed, /dev/kmsg to be denied")
-	}
+	checkDevices(t, "at first", f)
 	systemctl(t, u, "daemon-reload")
 	checkFiles(t, "after the reload", f, unitFiles())
-	if got := read(t, f.File("cpu.max")); got != "12345 50000" && got != "12500 50000" {
-		t.Errorf("after the reload: cpu.max is %q", got)
-	}
-	if !opens(f, "/dev/null") || opens(f, "/dev/kmsg") {
-		t.Error("after the reload: /dev/null is to be allowed, /dev/kmsg to be denied")
-	}
+	witness.Until(t, "cpu.max is as it was, or rounded up", func() bool {
+		return slices.Contains([]string{"12345 50000", "12500 50000"}, read(t, f.File("cpu.max")))
+	})
+	checkDevices(t, "after the reload", f)
 }
 
 // TestSystemdStop stops units that don't want to end, have groups of their own, or have ended by themselves.
@@ -270,9 +287,8 @@ func TestSystemdRewrites(t *testing.T) {
 	startUnit(t, u, g, nil, "echo ready; exec sleep 1000")
 	write(t, f.File("pids.max"), "50")
 	systemctl(t, u, "daemon-reload")
-	if got := read(t, f.File("pids.max")); got == "50" {
-		t.Error("a reload left pids.max alone: the properties are of no use")
-	}
+	// Where this waits in vain, the properties are of no use.
+	witness.Until(t, "the reload has taken pids.max back", func() bool { return read(t, f.File("pids.max")) != "50" })
 }
 
 // TestSystemdSlice puts a process into a slice.
@@ -316,17 +332,13 @@ func TestSystemdRefuses(t *testing.T) {
 	if err := scope.start(os.Getpid(), busPatience); err == nil || !strings.Contains(err.Error(), "NoSuchProperty") {
 		t.Errorf("an unknown property: %v", err)
 	}
-	if state := show(t, u, "LoadState"); state != "not-found" {
-		t.Error("there is a unit now:", state)
-	}
+	witness.Until(t, "there is no unit", func() bool { return show(t, u, "LoadState") == "not-found" })
 	startUnit(t, u, g, nil, "echo ready; exec sleep 1000")
 	err := (Scope{Unit: u, ID: "x"}).start(os.Getpid(), busPatience)
 	if err == nil || !strings.Contains(err.Error(), "systemctl stop "+u.Name) {
 		t.Errorf("a unit that is there: %v", err)
 	}
-	if state := show(t, u, "ActiveState"); state != "active" {
-		t.Error("the unit that was there is", state)
-	}
+	witness.Until(t, "the unit that was there is active", func() bool { return show(t, u, "ActiveState") == "active" })
 }
 
 // TestSystemdScript makes the unit with the commands that explain prints.
