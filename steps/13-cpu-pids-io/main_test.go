@@ -119,7 +119,8 @@ func TestQuota(t *testing.T) {
 	stop(t, r, name)
 }
 
-// TestShares lets two commands want the same processor: the one with twice the shares gets twice the time.
+// TestShares lets two commands want the same processor: the one with twice the shares gets twice the time. On a machine with
+// much else to do that may take more than one look.
 func TestShares(t *testing.T) {
 	needs(t, "cpu")
 	needs(t, "cpuset")
@@ -128,15 +129,34 @@ func TestShares(t *testing.T) {
 		both[name] = spin(t, name, "-cpus", "0", "-cpuset", "0", "-shares", shares)
 	}
 	more, less := both["test-more"], both["test-less"]
-	before, other := more.used(t), less.used(t)
-	witness.Until(t, "both have run for a while", func() bool { return less.used(t)-other > 200_000 })
-	ratio := float64(more.used(t)-before) / float64(less.used(t)-other)
-	if ratio < 1.4 || ratio > 2.8 {
-		t.Errorf("shares of 2 to 1 gave time of %.2f to 1", ratio)
+	var seen []float64
+	for range 3 {
+		seen = append(seen, ratio(t, more, less))
+		if last := seen[len(seen)-1]; last > 1.4 && last < 2.8 {
+			seen = nil
+			break
+		}
+	}
+	if len(seen) > 0 {
+		t.Errorf("shares of 2 to 1 gave times of %.2f to 1", seen)
 	}
 	for name, r := range both {
 		stop(t, r, name)
 	}
+}
+
+// ratio is the processor time of one command for each second of another, while that one uses a second.
+func ratio(t *testing.T, more, less *running) float64 {
+	t.Helper()
+	look := func() (a, b float64) { // two files can't be read at once: the second is read before and after the first
+		early := less.used(t)
+		a = float64(more.used(t))
+		return a, float64(early+less.used(t)) / 2
+	}
+	more1, less1 := look()
+	witness.Until(t, "both have run for a while", func() bool { return float64(less.used(t))-less1 > 1_000_000 })
+	more2, less2 := look()
+	return (more2 - more1) / (less2 - less1)
 }
 
 // TestFreeze stops a command from outside and lets it go on. While it is frozen its cgroup uses no time, however long the test
@@ -146,7 +166,12 @@ func TestFreeze(t *testing.T) {
 	const name = "test-freeze"
 	r := spin(t, name, "-cpus", "0")
 	do(t, "freeze", name)
-	before := r.used(t)
+	before := -1
+	witness.Until(t, "it has left the processor", func() bool { // the kernel counts it as frozen just before it is
+		now, last := r.used(t), before
+		before = now
+		return now == last && !strings.HasPrefix(r.status(t, "State"), "R")
+	})
 	work(t, 200*time.Millisecond)
 	if after := r.used(t); after != before {
 		t.Errorf("frozen, it has used %d microseconds", after-before)
@@ -215,7 +240,11 @@ func TestWriteRate(t *testing.T) {
 	if err := os.Symlink("busybox", filepath.Join(root, "bin", "dd")); err != nil {
 		t.Fatal(err)
 	}
-	r := begin(t, exec.Command(step, "-cpus", "0", "-write-bps", "512k", "-root", root, "sh", "-c", "read x; dd if=/dev/zero of=/tmp/file bs=64k count=16 oflag=direct 2>/dev/null"), "sh", false)
+	const dd = "dd if=/dev/zero of=/tmp/file bs=64k count=16 oflag=direct 2>&1"
+	if output, code := finish(t, exec.Command(step, "-cpus", "0", "-root", root, "sh", "-c", dd)); code != 0 {
+		t.Skipf("needs a disk that can be written to past the cache: exit code %d: %s", code, output)
+	}
+	r := begin(t, exec.Command(step, "-cpus", "0", "-write-bps", "512k", "-root", root, "sh", "-c", "read x; "+dd), "sh", false)
 	rule := strconv.FormatInt(major, 10) + ":" + strconv.FormatInt(minor, 10)
 	want := map[int]string{1: rule + " 524288", 2: rule + " rbps=max wbps=524288 riops=max wiops=max"}[r.folder(t, "io").Version]
 	if got := r.file(t, "io", "blkio.throttle.write_bps_device", "io.max"); got != want {
@@ -223,7 +252,7 @@ func TestWriteRate(t *testing.T) {
 	}
 	began := time.Now()
 	if code := r.end(); code != 0 {
-		t.Skipf("needs a disk that can be written to past the cache: exit code %d: %s", code, r.out.String())
+		t.Errorf("with the rate: exit code %d: %s", code, r.out.String())
 	}
 	if took := time.Since(began); took < time.Second {
 		t.Errorf("1 MiB took %v at 512 KiB in a second", took)
