@@ -3,9 +3,11 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -89,6 +91,26 @@ func keyed(t *testing.T, text, key string) int {
 	return 0
 }
 
+// give makes the top of the v2 tree give a controller to the cgroups below it, until the test is over.
+func give(t *testing.T, file, controller string) {
+	t.Helper()
+	given, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(strings.Fields(string(given)), controller) {
+		return
+	}
+	if err := os.WriteFile(file, []byte("+"+controller), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // EBUSY: by now somebody else needs it
+		if err := os.WriteFile(file, []byte("-"+controller), 0); err != nil && !errors.Is(err, syscall.EBUSY) {
+			t.Error(err)
+		}
+	})
+}
+
 // delegated makes commands run as nobody in a part of the v2 tree that was given to him, as systemd does with Delegate=yes: a
 // folder whose owner he is, with one below it in which his processes are.
 func delegated(t *testing.T, controllers ...string) func(*exec.Cmd) *exec.Cmd {
@@ -103,9 +125,7 @@ func delegated(t *testing.T, controllers ...string) func(*exec.Cmd) *exec.Cmd {
 	}
 	top, _ := groupOf(t, layout, "/stave-test-delegated").Unified()
 	for _, controller := range controllers {
-		if err := os.WriteFile(top.Top+"/cgroup.subtree_control", []byte("+"+controller), 0); err != nil {
-			t.Fatal(err)
-		}
+		give(t, top.Top+"/cgroup.subtree_control", controller)
 	}
 	own := top.File("session")
 	for _, folder := range []string{top.Path, own} {
