@@ -63,6 +63,21 @@ func (g Group) RemoveUnused() error {
 	return g.RemoveAbove()
 }
 
+// Inheriting returns the group with the folders above it that were made for an earlier group in its place.
+func (g Group) Inheriting(old Group) Group {
+	g.Folders = slices.Clone(g.Folders)
+	for i, f := range g.Folders {
+		for _, o := range old.Folders {
+			if o.Path != f.Path {
+				continue
+			}
+			above := slices.DeleteFunc(slices.Clone(o.New), func(dir string) bool { return dir == o.Path || slices.Contains(f.New, dir) })
+			g.Folders[i].New = append(above, f.New...)
+		}
+	}
+	return g
+}
+
 // Gone tells whether nothing is left of what was made for the group: neither its folders nor those above them.
 func (g Group) Gone() bool {
 	for _, f := range g.Folders {

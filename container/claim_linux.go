@@ -95,10 +95,12 @@ func (c *claim) take(g cgroups.Group) error {
 		file.Close()
 		return fmt.Errorf("the cgroup %s is another container's, which runs now: name another one", g.Folders[0].Path)
 	}
-	err = file.Truncate(0) // it may be the claim of one that outlives its program, in a group that Look has found empty
-	if err == nil {
-		err = json.NewEncoder(file).Encode(g)
+	// One before may have had this group, and have made a folder above it that others use still: that is ours to remove now.
+	var old cgroups.Group
+	if json.NewDecoder(file).Decode(&old) == nil {
+		g = g.Inheriting(old)
 	}
+	err = write(file, g)
 	if err != nil {
 		os.Remove(name)
 		file.Close()
@@ -106,6 +108,19 @@ func (c *claim) take(g cgroups.Group) error {
 	}
 	c.file, c.group = file, g
 	return nil
+}
+
+// write writes a group into a claim, in place of what it holds.
+func write(file *os.File, g cgroups.Group) error {
+	text, err := json.Marshal(g)
+	if err != nil {
+		return err
+	}
+	if err := file.Truncate(0); err != nil {
+		return err
+	}
+	_, err = file.WriteAt(text, 0)
+	return err
 }
 
 // claimName is the name of a group's claim: its path with another character for the slash, and the end of it alone
