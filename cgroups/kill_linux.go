@@ -47,7 +47,7 @@ func (g Group) Kill() error {
 			return err
 		}
 		if len(left) == 0 {
-			return g.thawAll()
+			return g.settle()
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("kill: processes %v are still there after %v: they wait in the kernel and cannot be interrupted "+
@@ -124,6 +124,40 @@ func (g Group) thawAll() error {
 		if err := nested.thaw(); err != nil && !gone(err) {
 			return err
 		}
+	}
+	return nil
+}
+
+// settle thaws the group when it is empty. Where a process of a frozen group ends, Linux takes the group for frozen again as
+// soon as none of its own is left, whatever those in the groups below do; when these are not frozen any more while it
+// thaws the group, it does not look again (kernel/cgroup/freezer.c, cgroup_update_frozen and cgroup_do_freeze), and the
+// group stays "frozen 1" with a cgroup.freeze of 0. It does look when an empty tree is frozen once more and thawed.
+func (g Group) settle() error {
+	if err := g.thawAll(); err != nil {
+		return err
+	}
+	f, ok := g.Folder("freezer")
+	if !ok || f.Version == 1 {
+		return nil
+	}
+	tree, err := f.tree()
+	if err != nil {
+		return err
+	}
+	for _, nested := range tree {
+		frozen, err := (Group{Folders: []Folder{nested}}).Frozen()
+		switch {
+		case gone(err), err == nil && !frozen:
+			continue
+		case err != nil:
+			return err
+		}
+		for _, state := range []string{"1", "0"} {
+			if err := store(f.File("cgroup.freeze"), state); err != nil && !gone(err) {
+				return err
+			}
+		}
+		return nil
 	}
 	return nil
 }

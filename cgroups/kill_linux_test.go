@@ -132,6 +132,34 @@ func TestKillFrozen(t *testing.T) {
 	}
 }
 
+// TestKillSettles has the kernel keep a group for frozen that nobody freezes: its last process ended while the group was
+// frozen and one in a group below was not. After Kill it is thawed.
+func TestKillSettles(t *testing.T) {
+	all := newGroup(t)
+	view, ok := views(all)["v2"]
+	if !ok {
+		witness.Need(t, "cgroup2:freezer")
+	}
+	file, asked, release := blockedFile(t)
+	start(t, nest(t, view, "nested"), "exec stat "+file)
+	defer release()
+	witness.Until(t, "stat waits for the file system", asked)
+	own := start(t, view, "read never")
+	f, _ := view.Unified()
+	write(t, f.File("cgroup.freeze"), "1")
+	own.Process.Kill()
+	own.Wait()
+	write(t, f.File("cgroup.freeze"), "0")
+	t.Logf("the kernel says before Kill: frozen %v", isFrozen(t, view))
+	release()
+	if err := view.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if isFrozen(t, view) {
+		t.Error("the group is still frozen")
+	}
+}
+
 // TestKillNestedFrozen kills a group below which one was frozen for itself, as a container in a container would be.
 func TestKillNestedFrozen(t *testing.T) {
 	g := newGroup(t)
