@@ -5,23 +5,10 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 )
 
 // This file is the same in every step whose tests read files of /proc/PID.
-
-// status returns a field of /proc/PID/status.
-func (r *running) status(t *testing.T, field string) string {
-	t.Helper()
-	for line := range strings.Lines(r.read(t, "status")) {
-		if rest, found := strings.CutPrefix(line, field+":"); found {
-			return strings.Join(strings.Fields(rest), " ")
-		}
-	}
-	t.Fatalf("no %s in /proc/%d/status", field, r.pid)
-	return ""
-}
 
 // read returns the contents of a file below /proc/PID; below root/ of it are the files as the command sees them.
 func (r *running) read(t *testing.T, name string) string {
