@@ -257,15 +257,15 @@ func TestLookAtUsed(t *testing.T) {
 func TestDelegateBusy(t *testing.T) {
 	g := newGroup(t)
 	f, ok := g.Unified()
-	if !ok || !strings.Contains(" "+read(t, f.File("cgroup.controllers"))+" ", " pids ") {
-		t.Skip("needs cgroup2:pids: the group has no v2 controller to give away")
+	if !ok || !strings.Contains(" "+read(t, f.File("cgroup.controllers"))+" ", " memory ") {
+		t.Skip("needs cgroup2:memory: the group has no v2 controller to give away")
 	}
 	start(t, g, "exec sleep 1000")
-	err := (Delegate{Path: f.Path, Controllers: []string{"pids"}, Must: []string{"pids"}}).Do(nil)
+	err := (Delegate{Path: f.Path, Controllers: []string{"memory"}, Must: []string{"memory"}}).Do(nil)
 	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "holds processes itself") {
 		t.Errorf("error is %v", err)
 	}
-	if err := (Delegate{Path: f.Path, Controllers: []string{"pids"}}).Do(nil); err != nil {
+	if err := (Delegate{Path: f.Path, Controllers: []string{"memory"}}).Do(nil); err != nil {
 		t.Errorf("a controller that nobody needs is refused: %v", err)
 	}
 }

@@ -130,7 +130,15 @@ func (p *planner) cgroupMounts(m specs.Mount) []chroot.MountPoint {
 // cgroupMount plans the mount of one hierarchy.
 func (p *planner) cgroupMount(kind string, h cgroups.Hierarchy, target string, options chroot.Options) chroot.MountPoint {
 	const why = "the container sees its own limits"
-	if p.hasNew(namespaces.Cgroup) && !p.own(namespaces.User) || p.hasNew(namespaces.Cgroup) && kind == "cgroup2" {
+	source, grouped := path.Join(h.Mount, h.Own), false
+	for _, f := range p.facts.Group.Folders {
+		if f.Top == h.Mount {
+			source, grouped = f.Path, true
+		}
+	}
+	// The kernel does not mount a tree over the same part of itself, which is there where /sys is a bind of the host's.
+	same := !grouped && h.Own == "/"
+	if p.hasNew(namespaces.Cgroup) && (!p.own(namespaces.User) || kind == "cgroup2" && !same) {
 		options.Data = strings.Join(h.Controllers, ",")
 		if kind == "cgroup2" {
 			options.Data = ""
@@ -139,12 +147,6 @@ func (p *planner) cgroupMount(kind string, h cgroups.Hierarchy, target string, o
 	}
 	options.Flags |= unix.MS_BIND | unix.MS_REC
 	options.Data = ""
-	source := path.Join(h.Mount, h.Own)
-	for _, f := range p.facts.Group.Folders {
-		if f.Top == h.Mount {
-			source = f.Path
-		}
-	}
 	return chroot.MountPoint{Source: source, Target: target, Options: options, Why: why}
 }
 
