@@ -27,7 +27,7 @@ func (g Group) Create(r *specs.LinuxResources) ([]kernel.Call, error) {
 	}
 	var calls []kernel.Call
 	for _, f := range g.Folders {
-		calls = append(calls, f.create(needed(r), len(g.Folders) == 1)...)
+		calls = append(calls, f.create(needed(r))...)
 	}
 	return slices.Concat(calls, limits, devices), nil
 }
@@ -53,11 +53,11 @@ func (g Group) CreateIn(u Unit, id string, r *specs.LinuxResources) (before, aft
 	}
 	made, others := g.BySystemd()
 	for _, f := range others.Folders {
-		before = append(before, f.create(needed(r), false)...)
+		before = append(before, f.create(needed(r))...)
 	}
 	after = append(after, kernel.Call{Request: scope, Why: "the tree of cgroups is systemd's: it makes this one and keeps it"})
 	for _, f := range made.Folders {
-		after = append(after, f.create(needed(r), len(g.Folders) == 1)...)
+		after = append(after, f.create(needed(r))...)
 	}
 	return before, slices.Concat(after, limits, devices), nil
 }

@@ -21,6 +21,8 @@ type Folder struct {
 	Controllers []string
 	// Top is the hierarchy's mount point: folders above it are not ours to make.
 	Top string
+	// Sole says that the machine has no other hierarchy: version 2 and nothing else.
+	Sole bool
 	// Path is the folder, an absolute path below Top.
 	Path string
 	// New are the folders that are to be made, from the top down; Path is the last of them unless it is there already.
@@ -55,7 +57,7 @@ func (l Layout) Group(cgroupsPath, id string) (Group, error) {
 				start = path.Dir(h.Own)
 			}
 		}
-		f := Folder{Version: h.Version, Controllers: h.Controllers, Top: h.Mount, Path: path.Join(h.Mount, start, cgroupsPath)}
+		f := Folder{Version: h.Version, Controllers: h.Controllers, Top: h.Mount, Sole: l.Kind() == V2, Path: path.Join(h.Mount, start, cgroupsPath)}
 		for dir, above := f.Path, path.Join(h.Mount, start); dir != above; dir = path.Dir(dir) {
 			f.New = slices.Insert(f.New, 0, dir)
 		}

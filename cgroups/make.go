@@ -19,13 +19,13 @@ import (
 const Slot kernel.Slot = "cgroup"
 
 // create returns the calls that make one folder and those above it that are missing. In version 2 the folders above
-// are to give their controllers, those in must for sure; in a mixed layout (alone is false) only those.
-func (f Folder) create(must []string, alone bool) []kernel.Call {
+// are to give their controllers, those in must for sure; in a mixed layout only those.
+func (f Folder) create(must []string) []kernel.Call {
 	var calls []kernel.Call
 	var give []string
 	if f.Version == 2 {
 		must = slices.DeleteFunc(slices.Clone(must), func(c string) bool { return !slices.Contains(f.Controllers, c) })
-		if give = must; alone {
+		if give = must; f.Sole {
 			give = f.Controllers
 		}
 	}

@@ -85,7 +85,7 @@ func TestStatsFromFiles(t *testing.T) {
 		RDMA:    map[string]RDMAStats{"mlx4_0": {RDMAObjects{2, 3}, RDMAObjects{4, Unlimited}}}, Pressure: map[string]Pressure{},
 	}}
 	for version, workingSet := range map[int]uint64{1: 23, 2: 0} {
-		f := Folder{version, []string{"memory", "cpu", "blkio", "io", "hugetlb", "rdma"}, "", fmt.Sprintf("%s/v%d", top, version), nil}
+		f := Folder{Version: version, Controllers: []string{"memory", "cpu", "blkio", "io", "hugetlb", "rdma"}, Path: fmt.Sprintf("%s/v%d", top, version)}
 		got, err := Group{Folders: []Folder{f}}.Stats()
 		if err != nil {
 			t.Fatal(err)
