@@ -41,7 +41,7 @@ func (g giving) Run() int {
 	before, _ := os.ReadFile(file)
 	code := g.tests.Run()
 	after, _ := os.ReadFile(file)
-	for _, c := range strings.Fields(string(after)) {
+	for c := range strings.FieldsSeq(string(after)) {
 		if slices.Contains(strings.Fields(string(before)), c) {
 			continue
 		}
