@@ -91,7 +91,7 @@ func TestSignals(t *testing.T) {
 // TestOrphans leaves a process behind whose parent ends before it. Its next parent is process 1: cat never waits for it, so
 // it stays as a zombie; init does.
 func TestOrphans(t *testing.T) {
-	const script = `sh -c "sleep 0 & exit"; exec cat`
+	const script = `sh -c "sleep 1 & exit"; exec cat`
 	for name, c := range map[string]struct {
 		args         []string
 		all, zombies int // the children of process 1
