@@ -76,7 +76,7 @@ func (o *outcome) again() bool {
 func (o *outcome) describe() string {
 	var b strings.Builder
 	b.WriteString(o.problem())
-	for _, part := range []struct{ name, text string }{{"QEMU", o.qemu}, {"console", lastLines(o.console, 30)}} {
+	for _, part := range []struct{ name, text string }{{"QEMU", o.qemu}, {"console", lastLines(o.console, 60)}} {
 		for line := range strings.Lines(part.text) {
 			if line = strings.TrimRight(line, "\r\n"); line != "" {
 				fmt.Fprintf(&b, "\n  %s: %s", part.name, line)
