@@ -85,11 +85,17 @@ func start(script string) int {
 // leaveThread leaves a thread of this process in a UTS namespace of its own.
 func leaveThread() int {
 	ready := make(chan error)
-	go func() {
+	var leave func()
+	leave = func() {
 		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() { // the main thread, which the witness leaves out: another one then
+			go leave()
+			select {}
+		}
 		ready <- unix.Unshare(unix.CLONE_NEWUTS)
 		select {}
-	}()
+	}
+	go leave()
 	if err := <-ready; err != nil {
 		fmt.Println(err)
 		return 9
