@@ -16,5 +16,6 @@
 //     ever runs without its limits.
 //   - [Group.Freeze], [Group.Kill], [Group.Stats], [Group.Update] and [Group.Remove] act on the living one.
 //
-// Start to read in layout.go, then group.go.
+// Start to read in layout.go, then group.go and make.go. limits.go goes through linux.resources, with a file for each
+// controller; devices.go is what version 2 has no file for, and systemd.go lets systemd make the group.
 package cgroups
