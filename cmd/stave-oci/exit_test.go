@@ -133,7 +133,7 @@ func TestSignalsAreForwarded(t *testing.T) {
 		"USR1": unix.SIGUSR1, "USR2": unix.SIGUSR2,
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := newBundle(t, "trap 'echo got "+name+"; exit 9' "+name+"; echo ready; while :; do read x; done")
+			dir := newBundle(t, "trap 'echo got "+name+"; exit 9' "+name+"; echo ready; while :; do sleep 0.05; done")
 			c := startReady(t, dir)
 			if err := c.Process.Signal(signal); err != nil {
 				t.Fatal(err)

@@ -89,7 +89,7 @@ func runOnTerminal(t *testing.T, c *exec.Cmd, rows, columns uint16) result {
 // at the caller's terminal before, during and after.
 func TestTerminalIsGivenBack(t *testing.T) {
 	witness.Need(t, "root", "command:busybox")
-	const script = `trap 'stty size' WINCH; stty size; while :; do read line && echo "got $line" && test "$line" = end && exit 7; done`
+	const script = `trap 'stty size' WINCH; stty size; while :; do read -t 1 line && echo "got $line" && test "$line" = end && exit 7; done`
 	dir := newBundle(t, script, func(s *specs.Spec) { s.Process.Terminal = true })
 	master, slave := openTerminal(t, 20, 70)
 	before, err := term.GetState(int(slave.Fd()))
@@ -105,7 +105,7 @@ func TestTerminalIsGivenBack(t *testing.T) {
 	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: 44}); err != nil {
 		t.Fatal(err)
 	}
-	screen.until(t, "33 44") // the signal interrupts the shell's read, which then forgets what it has read
+	screen.until(t, "33 44") // at the latest when read gives up: a signal just before it waits does not wake it
 	io.WriteString(master, "hello\r")
 	screen.until(t, "got hello")
 	io.WriteString(master, "end\r")
