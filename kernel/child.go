@@ -15,15 +15,15 @@ import (
 // message is what the child tells the parent over the control socket; one packet each.
 type message struct {
 	kind  uintptr
-	index uintptr // of the row
+	index uintptr // of the call
 	value uintptr // an errno, a process number, a call
 }
 
 // The kinds of message.
 const (
-	msgFailed    uintptr = iota + 1 // row index failed with errno value
-	msgMet                          // the waiting point of row index is reached; wants a byte
-	msgStep                         // the call of row index comes next; wants a byte
+	msgFailed    uintptr = iota + 1 // call index failed with errno value
+	msgMet                          // the waiting point that call index is has been reached; wants a byte
+	msgStep                         // call index comes next; wants a byte
 	msgMoved                        // process value goes on with the program
 	msgArrived                      // the process that goes on is here; wants a byte
 	msgExecuting                    // the next thing is execve
@@ -61,7 +61,7 @@ func (w *walker) at(i uintptr) *row {
 func (w *walker) run() (failed, errno uintptr) {
 	for i := uintptr(0); i < w.count; i++ {
 		r := w.at(i)
-		skip, e := w.do(r, i)
+		skip, e := w.do(r)
 		if e == 0 {
 			i += skip
 			continue
@@ -81,7 +81,7 @@ func (w *walker) run() (failed, errno uintptr) {
 //
 //go:nosplit
 //go:norace
-func (w *walker) do(r *row, i uintptr) (skip, errno uintptr) {
+func (w *walker) do(r *row) (skip, errno uintptr) {
 	switch r.kind {
 	case opSys:
 		n, e := w.syscall(r)
@@ -92,9 +92,9 @@ func (w *walker) do(r *row, i uintptr) (skip, errno uintptr) {
 	case opJump:
 		return uintptr(r.skip), 0
 	case opAnnounce:
-		return 0, w.say(msgExecuting, i, 0)
+		return 0, w.say(msgExecuting, uintptr(r.call), 0)
 	case opExec:
-		w.say(msgExecuting, i, 0)
+		w.say(msgExecuting, uintptr(r.call), 0)
 		return 0, execute(r)
 	case opDigits:
 		digits(r.args[0], w.arg(r, 1))
@@ -105,17 +105,23 @@ func (w *walker) do(r *row, i uintptr) (skip, errno uintptr) {
 	case opSame, opDiffer:
 		return 0, compare(r)
 	case opMeet:
-		return 0, w.ask(msgMet, i, 0)
+		return 0, w.ask(msgMet, uintptr(r.call))
 	case opStep:
-		return 0, w.ask(msgStep, i, uintptr(r.call))
+		return 0, w.ask(msgStep, uintptr(r.call))
 	case opAlone:
 		_, _, e := syscall.RawSyscall(syscall.SYS_CLOSE, w.control, 0, 0)
 		w.control = ^uintptr(0)
 		return 0, uintptr(e)
+	case opAdopt:
+		_, _, e := syscall.RawSyscall(syscall.SYS_CLOSE, w.control, 0, 0)
+		w.control = w.arg(r, 0)
+		return 0, uintptr(e)
+	case opForget:
+		return 0, forget(r)
 	case opArrived:
-		return 0, w.ask(msgArrived, i, 0)
+		return 0, w.ask(msgArrived, uintptr(r.call))
 	case opMoved:
-		return 0, w.say(msgMoved, i, w.arg(r, 0))
+		return 0, w.say(msgMoved, uintptr(r.call), w.arg(r, 0))
 	}
 	return 0, uintptr(syscall.ENOSYS)
 }
@@ -183,8 +189,8 @@ func (w *walker) say(kind, index, value uintptr) uintptr {
 //
 //go:nosplit
 //go:norace
-func (w *walker) ask(kind, index, value uintptr) uintptr {
-	if e := w.say(kind, index, value); e != 0 {
+func (w *walker) ask(kind, index uintptr) uintptr {
+	if e := w.say(kind, index, 0); e != 0 {
 		return e
 	}
 	for {
@@ -237,6 +243,42 @@ func compare(r *row) (errno uintptr) {
 		return 0
 	}
 	return r.args[3]
+}
+
+// forget gives memory back, but not its own stack: a row's list of first addresses and those behind the last. Whoever
+// reads there again finds zeroes, or what is in the file that is mapped (MADV_DONTNEED, madvise(2)).
+//
+//go:nosplit
+//go:norace
+func forget(r *row) (errno uintptr) {
+	const size, page, around = unsafe.Sizeof(uintptr(0)), 4096, 16 << 10
+	var here byte
+	stack := uintptr(unsafe.Pointer(&here)) &^ (page - 1)
+	low, high := stack-around, stack+around
+	for i := uintptr(0); i < r.args[1]; i++ {
+		at := r.args[0] + i*2*size
+		from, to := *(*uintptr)(pointer(at)), *(*uintptr)(pointer(at + size))
+		if e := drop(from, min(to, low)); e != 0 {
+			return e
+		}
+		if e := drop(max(from, high), to); e != 0 {
+			return e
+		}
+	}
+	return 0
+}
+
+// drop gives back the pages of a piece of memory, which may be empty.
+//
+//go:nosplit
+//go:norace
+func drop(from, to uintptr) (errno uintptr) {
+	const dontNeed = 4
+	if from >= to {
+		return 0
+	}
+	_, _, e := syscall.RawSyscall(syscall.SYS_MADVISE, from, to-from, dontNeed)
+	return uintptr(e)
 }
 
 // digits writes n in decimal and a NUL at an address with room for 12 bytes; n is a descriptor.

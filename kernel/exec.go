@@ -55,6 +55,29 @@ func (e Exec) paths() []string {
 	return paths
 }
 
+// Find looks whether a command can be executed, as [Exec] would find it: in time for an error, where the execve itself
+// comes much later (faccessat(2)).
+type Find Exec
+
+// String names the command.
+func (f Find) String() string { return "look for the command " + Quote(f.Args[0]) }
+
+// Shell is command -v.
+func (f Find) Shell() string { return "command -v " + Quote(f.Args[0]) + " >/dev/null" }
+
+// Assemble asks for one path after the other. The last one's error is the answer.
+func (f Find) Assemble(a *Assembler) { findOne(a, Exec(f).paths()) }
+
+// findOne asks for the first path, and for the others if it can't be executed.
+func findOne(a *Assembler, paths []string) {
+	ask := func() *Op { return a.Sys(unix.SYS_FACCESSAT, Int(unix.AT_FDCWD), Str(paths[0]), Int(unix.X_OK)) }
+	if len(paths) == 1 {
+		ask()
+		return
+	}
+	a.Unless(ask().Ignore(unix.ENOENT, unix.ENOTDIR, unix.EACCES), func() { findOne(a, paths[1:]) })
+}
+
 // CloseDescriptors marks all descriptors above 2 close-on-exec, except the Keep that follow 2
 // (close_range(2), Linux 5.11). Descriptors that the program keeps in slots work until the execve.
 type CloseDescriptors struct{ Keep int }

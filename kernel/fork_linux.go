@@ -93,7 +93,7 @@ func (w *walker) lead() {
 	code := uintptr(0)
 	syscall.RawSyscall(syscall.SYS_CLOSE, w.peer, 0, 0)
 	if row, errno := w.run(); errno != 0 {
-		w.say(msgFailed, row, errno)
+		w.say(msgFailed, uintptr(w.at(row).call), errno)
 		code = 127
 	}
 	for {

@@ -36,11 +36,11 @@ type Host struct {
 	inside  *table
 	walker  *walker
 	pid     int
-	control int    // our end of the control socket; -1 before the clone
-	met     uint32 // the call index of the wait last met
-	execed  bool   // the container side has said that it executes
-	full    bool   // a descriptor found no slot
-	moving  int    // how many of a move's two messages have come
+	control int     // our end of the control socket; -1 before the clone
+	met     uintptr // the call index of the wait last met
+	execed  bool    // the container side has said that it executes
+	full    bool    // a descriptor found no slot
+	moving  int     // how many of a move's two messages have come
 }
 
 // Process is a container's process after its set-up: it runs the container's command.
@@ -64,7 +64,7 @@ func waitFor(pid int) (unix.WaitStatus, error) {
 }
 
 // Start runs the program: the host side in this process, the container side in a child. It returns
-// when the container's command has been executed. After an error nothing is left: the child is
+// when the container's command has been executed, or with a [Hold] when the host side is done. After an error nothing is left: the child is
 // killed and reaped, descriptors are closed, and what the host side made is undone in reverse.
 // An error of one call is a [*CallError].
 //
@@ -96,6 +96,9 @@ func (h *Host) run() (*Process, error) {
 		if err := h.do(step); err != nil {
 			return nil, h.fail(i, err)
 		}
+	}
+	if h.program.holds() {
+		return &Process{Pid: h.pid}, nil
 	}
 	if err := h.finish(); err != nil {
 		return nil, h.fail(len(h.program.Host), err)
@@ -204,6 +207,10 @@ func (h *Host) clone(c Clone) error {
 	}
 	h.walker = newWalker(h.inside, pair[1])
 	h.walker.peer = uintptr(pair[0])
+	if err := h.walker.planToForget(h.inside); err != nil {
+		unix.Close(pair[0])
+		return err
+	}
 	pid, e := h.walker.spawn(c.Flags, cgroup)
 	if e != 0 {
 		unix.Close(pair[0])
@@ -227,10 +234,9 @@ func (h *Host) receive() (uintptr, error) {
 		if err != nil {
 			return 0, err
 		}
-		row := h.inside.rows[m.index]
 		switch m.kind {
 		case msgStep:
-			err = h.step(int(row.call))
+			err = h.step(int(m.index))
 		case msgMoved:
 			err = h.moved(int(m.value))
 		case msgArrived:
@@ -239,9 +245,9 @@ func (h *Host) receive() (uintptr, error) {
 			h.execed = true
 			return m.kind, nil
 		case msgFailed:
-			err = h.failed(int(row.call), errno(m.value))
+			err = h.failed(int(m.index), errno(m.value))
 		case msgMet:
-			h.met = row.call
+			h.met = m.index
 			return m.kind, nil
 		default:
 			err = fmt.Errorf("the container's process sent an unknown message %d", m.kind)
@@ -252,12 +258,15 @@ func (h *Host) receive() (uintptr, error) {
 	}
 }
 
-// read reads one message of the container side, and checks the row it names.
-func (h *Host) read() (message, error) {
+// read reads one message of the container side, and checks the call it names.
+func (h *Host) read() (message, error) { return readMessage(h.control, len(h.program.Container)) }
+
+// readMessage reads one message of a container side of so many calls.
+func readMessage(from, calls int) (message, error) {
 	var m message
 	buffer := unsafe.Slice((*byte)(unsafe.Pointer(&m)), unsafe.Sizeof(m))
 	for {
-		n, err := unix.Read(h.control, buffer)
+		n, err := unix.Read(from, buffer)
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -265,7 +274,7 @@ func (h *Host) read() (message, error) {
 			return m, fmt.Errorf("read from the container's process: %w", err)
 		case n == 0:
 			return m, errEnded
-		case n != len(buffer) || m.index >= uintptr(len(h.inside.rows)):
+		case n != len(buffer) || m.index >= uintptr(calls):
 			return m, fmt.Errorf("the container's process sent %d bytes that are no message", n)
 		}
 		return m, nil

@@ -21,6 +21,8 @@ const (
 	opStep                   // tell the parent which call comes next and wait for its byte
 	opMoved                  // tell the parent the number of the process that goes on
 	opArrived                // in that process: wait until the parent knows its number
+	opAdopt                  // speak over another descriptor from here
+	opForget                 // give back the parent's memory that was copied with the process
 	opAlone                  // in a process made aside: let go of the socket to the parent
 )
 

@@ -36,10 +36,11 @@ type registers [maxSlots]uintptr
 
 // table is an assembled program: rows, the memory they refer to, and the names of the registers.
 type table struct {
-	rows   []row
-	memory []byte
-	slots  map[Slot]int8
-	regs   *registers
+	rows      []row
+	memory    []byte
+	slots     map[Slot]int8
+	regs      *registers
+	forgotten []uintptr // see planToForget
 }
 
 // layout turns assembled operations into rows.
