@@ -104,6 +104,8 @@ func (w *walker) do(r *row) (skip, errno uintptr) {
 		return 0, 0
 	case opSame, opDiffer:
 		return 0, compare(r)
+	case opExited:
+		return 0, exited(r)
 	case opMeet:
 		return 0, w.ask(msgMet, uintptr(r.call))
 	case opStep:
@@ -174,11 +176,14 @@ func (w *walker) fork(r *row) (skip, errno uintptr) {
 	return 0, 0
 }
 
-// say sends the parent a message.
+// say sends the parent a message. A process made aside has no parent to tell, and perhaps a filter that forbids to write.
 //
 //go:nosplit
 //go:norace
 func (w *walker) say(kind, index, value uintptr) uintptr {
+	if w.control == ^uintptr(0) {
+		return uintptr(syscall.EBADF)
+	}
 	w.out.kind, w.out.index, w.out.value = kind, index, value
 	_, _, e := syscall.RawSyscall(syscall.SYS_WRITE, w.control, uintptr(unsafe.Pointer(&w.out)), unsafe.Sizeof(w.out))
 	return uintptr(e)
@@ -279,6 +284,18 @@ func drop(from, to uintptr) (errno uintptr) {
 	}
 	_, _, e := syscall.RawSyscall(syscall.SYS_MADVISE, from, to-from, dontNeed)
 	return uintptr(e)
+}
+
+// exited carries out an Exited row.
+//
+//go:nosplit
+//go:norace
+func exited(r *row) (errno uintptr) {
+	status := *(*uint32)(pointer(r.args[0]))
+	if status == 0 {
+		return 0
+	}
+	return exitBase + uintptr(status)
 }
 
 // digits writes n in decimal and a NUL at an address with room for 12 bytes; n is a descriptor.

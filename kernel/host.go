@@ -321,6 +321,9 @@ func (h *Host) arrived() error {
 // failed names the call of the container side that failed.
 func (h *Host) failed(call int, err error) error {
 	s := h.containerStep(call)
+	if r, ok := s.Call.Request.(Reporter); ok {
+		err = r.Report(h, err)
+	}
 	return &CallError{s.Side, s.Index, s.Count, s.Call, err}
 }
 

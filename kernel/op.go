@@ -17,6 +17,7 @@ const (
 	opStore                  // write a register into memory as a machine word
 	opSame                   // go on only when two pieces of memory are equal
 	opDiffer                 // go on only when two pieces of memory differ
+	opExited                 // go on only when a wait status in memory is that of a good end
 	opMeet                   // tell the parent the waiting point and wait for its byte
 	opStep                   // tell the parent which call comes next and wait for its byte
 	opMoved                  // tell the parent the number of the process that goes on

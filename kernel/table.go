@@ -241,5 +241,10 @@ func (l *layout) relocate() {
 	}
 }
 
-// errno returns an error number as an error.
-func errno(n uintptr) error { return unix.Errno(n) }
+// errno returns an error number, or the wait status that stands for one, as an error.
+func errno(n uintptr) error {
+	if n >= exitBase {
+		return &ExitError{unix.WaitStatus(n - exitBase)}
+	}
+	return unix.Errno(n)
+}
