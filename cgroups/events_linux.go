@@ -10,16 +10,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"stave/kernel"
 )
 
 // store writes a value into a file of a cgroup that must be there.
 func store(name, value string) error {
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
-	if err != nil {
-		return fmt.Errorf("write %q: %w", value, err)
-	}
-	defer f.Close()
-	if _, err := f.WriteString(value); err != nil {
+	if err := kernel.Store(name, value); err != nil {
 		return fmt.Errorf("write %q: %w", value, err)
 	}
 	return nil

@@ -91,11 +91,11 @@ func (d Delegate) Do(*kernel.Host) error {
 	}
 	given := strings.Fields(string(now))
 	missing := slices.DeleteFunc(slices.Clone(d.Controllers), func(c string) bool { return slices.Contains(given, c) })
-	if len(missing) == 0 || os.WriteFile(file, []byte("+"+strings.Join(missing, " +")), 0) == nil {
+	if len(missing) == 0 || kernel.Store(file, "+"+strings.Join(missing, " +")) == nil {
 		return nil
 	}
 	for _, c := range missing {
-		err := os.WriteFile(file, []byte("+"+c), 0)
+		err := kernel.Store(file, "+"+c)
 		switch {
 		case err == nil || !slices.Contains(d.Must, c):
 		case errors.Is(err, unix.EBUSY):
@@ -128,7 +128,7 @@ func (i Inherit) Do(*kernel.Host) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(i.Path+name, above, 0); err != nil {
+		if err := kernel.Store(i.Path+name, string(above)); err != nil {
 			return err
 		}
 	}

@@ -169,7 +169,7 @@ func (s Scope) start(pid int, patience time.Duration) error {
 		return err
 	}
 	for _, file := range s.Enter {
-		if err := os.WriteFile(file, []byte(strconv.Itoa(pid)), 0); err != nil {
+		if err := kernel.Store(file, strconv.Itoa(pid)); err != nil {
 			return errors.Join(err, s.Unit.Stop())
 		}
 	}

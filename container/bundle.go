@@ -20,6 +20,8 @@ type Bundle struct {
 	Dir string
 	// Spec is the configuration.
 	Spec *specs.Spec
+
+	data []byte // the text it was read from
 }
 
 // configName is the name of the configuration in a bundle.
@@ -42,7 +44,7 @@ func Load(dir string) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, configName), err)
 	}
-	return &Bundle{Dir: dir, Spec: spec}, nil
+	return &Bundle{Dir: dir, Spec: spec, data: data}, nil
 }
 
 // Parse reads a configuration and checks what can be checked without looking at the machine.

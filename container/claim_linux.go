@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stave/cgroups"
+	"stave/kernel"
 )
 
 // claim is a container's right to its cgroup. It is a file that is called after the cgroup and holds it, as JSON, and on
@@ -62,7 +63,7 @@ func newClaim(folder string) (*claim, error) {
 
 // wait waits for the turn.
 func (c *claim) wait() error {
-	turn, err := os.Open(c.folder)
+	turn, err := kernel.Open(c.folder, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (c *claim) take(g cgroups.Group) error {
 		return nil
 	}
 	name := filepath.Join(c.folder, claimName(g))
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := kernel.Open(name, unix.O_RDWR|unix.O_CREAT, 0o600)
 	if err != nil {
 		return fmt.Errorf("note the cgroup: %w", err)
 	}
@@ -156,6 +157,19 @@ func (c *claim) end() error {
 	return errors.Join(err, c.sweep()) // another container may have made the folder above, and ended before us
 }
 
+// removeAbove removes the folders above a group that nobody uses any more, in a turn of its own.
+func removeAbove(g cgroups.Group) error {
+	if !g.Nested() || claims() == "" {
+		return nil
+	}
+	c, err := newClaim(claims())
+	if err != nil {
+		return err
+	}
+	defer c.pass()
+	return g.RemoveAbove()
+}
+
 // sweep removes the cgroups of claims that nobody holds, and then the claims. A container that outlives its program
 // keeps its cgroup, and the claim stays.
 func (c *claim) sweep() error {
@@ -164,7 +178,7 @@ func (c *claim) sweep() error {
 		return err
 	}
 	for _, entry := range entries {
-		file, err := os.OpenFile(filepath.Join(c.folder, entry.Name()), os.O_RDWR, 0)
+		file, err := kernel.Open(filepath.Join(c.folder, entry.Name()), unix.O_RDWR, 0)
 		if err != nil {
 			continue // its owner has just removed it
 		}

@@ -4,6 +4,7 @@ package container
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -35,7 +36,7 @@ func (p *planner) confine() error {
 	}
 	if len(filter) > 0 {
 		announce := kernel.Call{Request: kernel.Announce{}, Why: "the filter may forbid to say it later"}
-		filter = append([]kernel.Call{p.meet(), announce}, filter...)
+		filter = slices.Concat(p.meet(), []kernel.Call{announce}, filter)
 	}
 	p.stdio(who)
 	p.add(kernel.CloseDescriptors{Keep: p.options.Keep}, "a descriptor of the host is a way out of the container")

@@ -12,8 +12,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
-
-	"stave/kernel"
 )
 
 // terminal connects the caller's terminal with the container's. A nil terminal stands for a container
@@ -39,14 +37,6 @@ func newTerminal(spec *specs.Spec) (*terminal, error) {
 		spec.Process.ConsoleSize = &specs.Box{Height: uint(rows), Width: uint(columns)}
 	}
 	return &terminal{ours: pair[0], theirs: pair[1]}, nil
-}
-
-// slots lends the container's process its end of the socket.
-func (t *terminal) slots() map[kernel.Slot]int {
-	if t == nil {
-		return nil
-	}
-	return map[kernel.Slot]int{slotConsole: t.theirs}
 }
 
 // start receives the master end and copies both ways. The caller's terminal becomes raw: what is

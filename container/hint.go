@@ -35,6 +35,8 @@ func hintFor(e *kernel.CallError) string {
 	switch r := e.Call.Request.(type) {
 	case kernel.Exec:
 		return execHint(r, e.Err)
+	case kernel.Find:
+		return execHint(kernel.Exec(r), e.Err)
 	case kernel.Clone:
 		if errors.Is(e.Err, unix.EPERM) {
 			return "root, or a user namespace, is needed; stave doctor shows whether users may make them"

@@ -143,3 +143,13 @@ func MappedRoot() (uid, gid int) {
 	uids, gids := subordinate(0)
 	return int(orElse(uids)[0].HostID), int(orElse(gids)[0].HostID)
 }
+
+// userName is the name of a user of this machine, or his number.
+func userName(uid int) string {
+	passwd, err := os.Open("/etc/passwd")
+	if err != nil {
+		return strconv.Itoa(uid)
+	}
+	defer passwd.Close()
+	return security.UserName(uid, passwd)
+}

@@ -26,6 +26,16 @@ type Options struct {
 	NoNewKeyring bool
 	// PidFile, if set, gets the number of the container's process before its command runs.
 	PidFile string
+	// Root, if set, is the folder below which the container is kept, see [Instance].
+	Root string
+	// ConsoleSocket, if set, is a unix socket that gets the other end of the container's terminal.
+	ConsoleSocket string
+	// Detach leaves the container to itself once its command runs.
+	Detach bool
+	// Hold makes the container's process wait for its start; [Create] sets it.
+	Hold bool
+	// Folder is the one in which the container is kept, below Root.
+	Folder string
 	// ID names the container, its keyring, and where the configuration has no cgroupsPath its cgroup.
 	ID string
 	// Systemd makes the cgroup by systemd: cgroupsPath is then slice:prefix:name.
@@ -263,24 +273,37 @@ func (p *planner) command() error {
 		return fmt.Errorf("%d descriptors to keep", limit)
 	}
 	if !p.met {
-		p.inside = append(p.inside, p.meet())
+		p.inside = append(p.inside, p.meet()...)
 	}
 	p.add(kernel.Exec{Args: p.spec.Process.Args, Env: p.environment()}, "the set-up process becomes the container's command")
 	return nil
 }
 
-// meet plans the last meeting of both sides, once: before the filter of system calls, which may forbid it.
-func (p *planner) meet() kernel.Call {
+// meet plans the last meeting of both sides, once: before the filter of system calls, which may forbid it. Here a created
+// container waits for its start.
+func (p *planner) meet() []kernel.Call {
 	const point = "the start"
 	p.met = true
 	p.host = append(p.host, kernel.Call{Request: kernel.Await{Point: point}, Why: "what could fail in the set-up is done but for the last steps"})
 	if p.options.PidFile != "" {
 		p.host = append(p.host, kernel.Call{Request: PidFile{p.options.PidFile}, Why: "the caller wants the number of the container's process"})
 	}
+	if p.options.Folder != "" {
+		p.host = append(p.host, kernel.Call{Request: NotePid{p.options.Folder + "/" + pidName}, Why: "other commands find the container by it"})
+	}
 	p.host = append(p.host, kernel.Call{Request: kernel.Release{Point: point}, Why: "the caller passes signals on from here"})
-	return kernel.Call{
+	wait := kernel.Call{
 		Request: kernel.Wait{Point: point},
 		Why:     "signals and readers of the pid file that come once the command runs find everything in place",
+	}
+	if !p.options.Hold {
+		return []kernel.Call{wait}
+	}
+	find := kernel.Find{Args: p.spec.Process.Args, Env: p.environment()}
+	return []kernel.Call{
+		{Request: find, Why: "a command that is not there is an error of the creation"},
+		wait,
+		{Request: kernel.Hold{Listener: slotStart}, Why: "created, and not yet started"},
 	}
 }
 

@@ -25,6 +25,8 @@ type RunOptions struct {
 	Options
 	// Step, if set, is called before each call of the program.
 	Step func(Step) error
+	// Leave keeps the container, stopped, until it is deleted.
+	Leave bool
 	// Notice, if set, is told what a person should know after the end: that the kernel killed for want of memory.
 	Notice func(text string)
 }
@@ -39,59 +41,81 @@ const (
 // are passed on, the terminal is too. It returns the command's exit code, 128+n when signal n ended
 // it; with an error, the code is 127 or 126 when the command could not be executed, and 0 otherwise.
 func Run(b *Bundle, o RunOptions) (code int, err error) {
-	if err := sealProgram(b.Spec); err != nil {
-		return 0, err
-	}
-	right, err := newClaim(claims())
+	l, err := prepare(b, o.Options)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, right.end()) }()
-	facts, err := ReadFacts(b, o.Options)
-	if err != nil {
-		return 0, err
+	if o.Detach {
+		return l.detach()
 	}
-	tty, err := newTerminal(b.Spec)
-	if err != nil {
-		return 0, err
-	}
-	defer tty.close()
-	program, err := Plan(b, facts, o.Options)
-	if err != nil {
-		return 0, err
-	}
-	if err := right.take(facts.ours()); err != nil {
+	defer func() { err = errors.Join(err, l.end(o.Leave)) }()
+	if err := l.claim.take(l.facts.ours()); err != nil {
 		return 0, fmt.Errorf("linux.cgroupsPath: %w", err)
 	}
 	if o.Step != nil {
-		right.pass() // a person takes his time
+		l.claim.pass() // a person takes his time
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("become the reaper of the container's orphans: %w", err)
 	}
 	signals := make(chan os.Signal, 64)
 	defer signal.Stop(signals)
-	process, err := program.Start(kernel.Options{
-		Step: o.Step, Slots: tty.slots(), Cloned: func() {
-			right.pass()
+	process, err := l.program.Start(kernel.Options{
+		Step: o.Step, Slots: l.slots, Cloned: func() {
+			l.claim.pass()
 			signal.Notify(signals, forwarded()...)
 		},
 	})
 	if err != nil {
 		return execCode(err), explain(err)
 	}
-	if err := tty.start(); err != nil {
+	l.started()
+	if err := l.tty.start(); err != nil {
 		unix.Kill(process.Pid, unix.SIGKILL)
 		reap(process.Pid)
-		return 0, errors.Join(err, facts.leave())
+		return 0, errors.Join(err, l.facts.leave())
 	}
-	go forward(process.Pid, signals, tty)
+	go forward(process.Pid, signals, l.tty)
 	status := reap(process.Pid)
-	o.notice(facts.Group)
-	if err := errors.Join(tty.finish(), facts.leave()); err != nil {
+	o.notice(l.facts.Group)
+	if err := errors.Join(l.tty.finish(), l.facts.leave()); err != nil {
 		return 0, err
 	}
 	return exitCode(status), nil
+}
+
+// detach starts the container and leaves it to itself.
+func (l *launch) detach() (code int, err error) {
+	if _, err := l.program.Start(kernel.Options{Slots: l.slots, Cloned: l.claim.pass}); err != nil {
+		return execCode(err), errors.Join(explain(err), l.abandon())
+	}
+	l.release()
+	l.claim.pass()
+	return 0, l.instance.Close()
+}
+
+// started lets other commands change the container while it runs.
+func (l *launch) started() {
+	l.release()
+	if l.instance != nil {
+		l.instance.unlock()
+	}
+}
+
+// end takes back what prepare did, once the container has ended.
+func (l *launch) end(leave bool) error {
+	if l.instance == nil {
+		return l.abandon()
+	}
+	err := l.instance.lock()
+	if errors.Is(err, ErrNotExist) { // another command has deleted it
+		err = nil
+	}
+	if leave || err != nil {
+		err = errors.Join(err, l.instance.Close())
+		l.instance = nil
+	}
+	return errors.Join(err, l.abandon())
 }
 
 // notice tells of processes that the kernel killed because the group was at its memory limit.
@@ -214,7 +238,9 @@ func execCode(err error) int {
 	if !errors.As(err, &call) {
 		return 0
 	}
-	if _, ok := call.Call.Request.(kernel.Exec); !ok {
+	switch call.Call.Request.(type) {
+	case kernel.Exec, kernel.Find:
+	default:
 		return 0
 	}
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {

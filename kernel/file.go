@@ -40,26 +40,65 @@ func (w WriteFile) Assemble(a *Assembler) {
 
 // Do writes the file in this process.
 func (w WriteFile) Do(h *Host) error {
-	f, err := os.OpenFile(h.Expand(w.Path), os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	if _, err := f.WriteString(w.Data); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
+	return Store(h.Expand(w.Path), w.Data)
 }
 
-// ReadFile reads a file of /proc or /sys, of which the kernel does not tell the size. Package os would
-// first ask whether the file can be waited for, and set up all that waiting needs.
-func ReadFile(name string) ([]byte, error) {
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// Open opens a file as os.OpenFile does (open(2): unix.O_*, close-on-exec), but as one that is never waited for. Package os
+// would ask the kernel first whether the file can be waited for: with six more system calls for each, and with all that a
+// program needs to wait.
+func Open(name string, flags int, perm uint32) (*os.File, error) {
+	fd, err := open(name, flags, perm)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// open is open(2) with the errors of package os, begun again when a signal interrupts it.
+func open(name string, flags int, perm uint32) (int, error) {
+	for {
+		fd, err := unix.Open(name, flags|unix.O_CLOEXEC, perm)
+		switch err {
+		case nil:
+			return fd, nil
+		case unix.EINTR:
+		default:
+			return -1, &os.PathError{Op: "open", Path: name, Err: err}
+		}
+	}
+}
+
+// Store writes a value into a file that is there already, in a single write: a file of /proc or /sys.
+func Store(name, value string) error {
+	fd, err := open(name, unix.O_WRONLY, 0)
+	if err != nil {
+		return err
 	}
 	defer unix.Close(fd)
-	data := make([]byte, 0, 4096)
+	for {
+		n, err := unix.Write(fd, []byte(value))
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == nil && n < len(value):
+			err = unix.EIO
+		case err == nil:
+			return nil
+		}
+		return &os.PathError{Op: "write", Path: name, Err: err}
+	}
+}
+
+// ReadFile reads a file of /proc or /sys, of which the kernel does not tell the size. See [Open] for why it is not that
+// of package os.
+func ReadFile(name string) ([]byte, error) {
+	fd, err := open(name, unix.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var first [4096]byte // on the stack: nearly all files fit, and are much smaller
+	data := first[:0]
 	for {
 		n, err := unix.Read(fd, data[len(data):cap(data)])
 		switch {
@@ -67,7 +106,7 @@ func ReadFile(name string) ([]byte, error) {
 		case err != nil:
 			return nil, &os.PathError{Op: "read", Path: name, Err: err}
 		case n == 0:
-			return data, nil
+			return slices.Clone(data), nil
 		default:
 			data = data[:len(data)+n]
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -49,4 +50,13 @@ func LookGroups(names []string, group io.Reader) ([]uint32, error) {
 		gids = append(gids, uint32(gid))
 	}
 	return gids, nil
+}
+
+// UserName is the name that a passwd file has for a user, and his number where it has none.
+func UserName(uid int, passwd io.Reader) string {
+	list, err := user.ParsePasswdFilter(passwd, func(u user.User) bool { return u.Uid == uid })
+	if err != nil || len(list) == 0 {
+		return strconv.Itoa(uid)
+	}
+	return list[0].Name
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"stave/internal/witness"
 )
 
@@ -25,8 +27,8 @@ done
 section namespaces; for n in /proc/$$/ns/*; do echo "${n##*/} $(readlink $n)"; done
 section descriptors; for n in /proc/$$/fd/*; do echo "${n##*/} $(readlink $n)"; done
 section session; cut -d ' ' -f 1,5,6,7 /proc/$$/stat
-section dev; for n in $(find /dev | sort); do stat -c '%N %A %u %g %t:%T' $n; done
-section tree; for n in $(find / -xdev ! -path '/bin/*' | sort); do stat -c '%N %A %u %g' $n; done
+section dev; stat -c '%N %A %u %g %t:%T' $(find /dev | sort)
+section tree; stat -c '%N %A %u %g' $(find / -xdev ! -path '/bin/*' | sort)
 section masked; for n in acpi keys timer_list kcore scsi; do ls -ld /proc/$n 2>/dev/null | cut -c 1-10; head -c 1 /proc/$n 2>&1; done; ls /sys/firmware
 section read-only; for n in /proc/sys/kernel/domainname /proc/sysrq-trigger /proc/irq/x /sys/x /x /dev/x /dev/shm/x /tmp/x /data/x; do
 	(: >>$n) 2>/dev/null && echo "$n can be written"
@@ -37,6 +39,10 @@ section cgroup-files; stat -c '%N %A %u %g' $(find /sys/fs/cgroup | sort)
 section cgroup-limits; grep '' $(find /sys/fs/cgroup -type f | grep -E '(limit|limit_in_bytes|max|high|low|shares|weight|quota_us|period_us|cpus|mems|devices.list|oom_control|swappiness|throttle[a-z._]*_device|subtree_control)$' | sort) 2>&1
 section terminal; tty; stty size 2>/dev/null; stty 2>/dev/null
 section calls; unshare -U true 2>&1; mount -t tmpfs none /tmp 2>&1; chroot / true 2>&1; mknod /tmp/n c 1 3 2>&1; hostname x 2>&1
+section tried; [ -z "$TRY" ] || /bin/inside try $TRY 2>/dev/null; echo "exit code $?"
+section filter; /bin/inside calls 2>/dev/null; echo "exit code $?"
+section cgroup-links; for n in /sys/fs/cgroup/*; do [ -L $n ] && readlink $n; done
+exec /bin/inside view
 `
 
 // sections splits the output of lookAround.
@@ -65,7 +71,7 @@ func statusFields() []string {
 
 // normalise takes out of what a container saw what may differ between two runs of the same bundle.
 // Where all of a section must be the same, nothing is done.
-func normalise(t *testing.T, saw map[string]string) {
+func normalise(t *testing.T, saw map[string]string, spec *specs.Spec) {
 	t.Helper()
 	saw["mountinfo"] = normaliseMounts(saw["mountinfo"])
 	// The configuration says "ro" of the folder with the cgroup hierarchies; runc 1.1 leaves it to the
@@ -76,7 +82,7 @@ func normalise(t *testing.T, saw map[string]string) {
 	// 512 shares: runc before 1.3.2 has the weight 20, which is little beside the usual 100 of 1024.
 	saw["cgroup-limits"] = strings.Replace(saw["cgroup-limits"], "/cpu.weight:20\n", "/cpu.weight:59\n", 1)
 	saw["cgroup-limits"] = sortDevices(saw["cgroup-limits"])
-	saw["namespaces"] = normaliseNamespaces(saw["namespaces"])
+	saw["namespaces"] = normaliseNamespaces(saw["namespaces"], spec)
 	var kept []string
 	for line := range strings.Lines(saw["status"]) {
 		if name, _, _ := strings.Cut(line, ":"); slices.Contains(statusFields(), name) {
@@ -162,8 +168,14 @@ func normaliseMounts(text string) string {
 }
 
 // normaliseNamespaces says of each namespace whether it is the one of this test, which starts the
-// runtime, or another.
-func normaliseNamespaces(text string) string {
+// runtime, the one that the configuration names, or another.
+func normaliseNamespaces(text string, spec *specs.Spec) string {
+	joined := map[string]bool{}
+	for _, n := range spec.Linux.Namespaces {
+		if target, err := os.Readlink(n.Path); err == nil {
+			joined[target] = true
+		}
+	}
 	var lines []string
 	for line := range strings.Lines(text) {
 		kind, inside, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -173,6 +185,8 @@ func normaliseNamespaces(text string) string {
 			lines = append(lines, kind+": "+err.Error())
 		case ours == inside:
 			lines = append(lines, kind+" of the host")
+		case joined[inside]:
+			lines = append(lines, kind+" joined")
 		default:
 			lines = append(lines, kind+" of its own")
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command inside runs in a container and tries to get out of it. Its argument says how.
+// Command inside runs in a container. Its argument says what it does there: it looks around, or tries to get out.
 package main
 
 import (
@@ -16,6 +16,12 @@ func main() {
 		climb()
 	case "handle":
 		handle()
+	case "view":
+		view()
+	case "calls":
+		calls()
+	case "try":
+		try()
 	}
 }
 
