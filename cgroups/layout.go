@@ -111,6 +111,9 @@ func below(cgroup, root string) string {
 
 // unescape turns the octal escapes of mountinfo back into the characters they stand for (proc_pid_mountinfo(5)).
 func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 

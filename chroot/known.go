@@ -2,18 +2,21 @@
 
 package chroot
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // KnownOptions returns the mount options that [ParseOptions] reads itself, sorted. All others are data
 // for the file system.
 func KnownOptions() []string {
 	names := []string{"tmpcopyup", "idmap", "ridmap"}
-	names = slices.AppendSeq(names, maps.Keys(flagOptions()))
-	names = slices.AppendSeq(names, maps.Keys(propagationOptions()))
-	names = slices.AppendSeq(names, maps.Keys(recursiveOptions()))
+	for o := range flagOptions {
+		names = append(names, o.name)
+	}
+	for o := range propagationOptions {
+		names = append(names, o.name)
+	}
+	for o := range recursiveOptions {
+		names = append(names, o.name)
+	}
 	slices.Sort(names)
 	return names
 }

@@ -242,9 +242,9 @@ func (p Propagation) String() string { return fmt.Sprintf("make %s %s", p.Target
 
 // word is mount(8)'s name for the flags.
 func (p Propagation) word() string {
-	for name, flags := range propagationOptions() {
-		if flags == p.Flags {
-			return name
+	for o := range propagationOptions {
+		if o.flags == p.Flags {
+			return o.name
 		}
 	}
 	return fmt.Sprintf("propagation %#x", p.Flags)

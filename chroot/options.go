@@ -25,58 +25,115 @@ type Options struct {
 	IDMap, RecursiveIDMap bool
 }
 
-// flagOption is what one plain option does to the flags.
+// The options are found in lists rather than in maps: a map of them, made for each mount of a container, costs as much as
+// the mount. A list that only one function has is in the program's own memory.
+
+// flagOption is an option that sets or clears a mount flag.
 type flagOption struct {
+	name  string
 	clear bool
 	flag  uintptr
 }
 
-// flagOptions are the options that set or clear a mount flag: mount(8), and the table "Linux mount
+// flagOptions yields the options that set or clear a mount flag: mount(8), and the table "Linux mount
 // options" of the OCI runtime specification's config.md.
-func flagOptions() map[string]flagOption {
-	return map[string]flagOption{
-		"async": {true, unix.MS_SYNCHRONOUS}, "atime": {true, unix.MS_NOATIME},
-		"bind": {false, unix.MS_BIND}, "defaults": {false, 0},
-		"dev": {true, unix.MS_NODEV}, "diratime": {true, unix.MS_NODIRATIME},
-		"dirsync": {false, unix.MS_DIRSYNC}, "exec": {true, unix.MS_NOEXEC},
-		"iversion": {false, unix.MS_I_VERSION}, "lazytime": {false, unix.MS_LAZYTIME},
-		"loud": {true, unix.MS_SILENT}, "mand": {false, unix.MS_MANDLOCK},
-		"noatime": {false, unix.MS_NOATIME}, "nodev": {false, unix.MS_NODEV},
-		"nodiratime": {false, unix.MS_NODIRATIME}, "noexec": {false, unix.MS_NOEXEC},
-		"noiversion": {true, unix.MS_I_VERSION}, "nolazytime": {true, unix.MS_LAZYTIME},
-		"nomand": {true, unix.MS_MANDLOCK}, "norelatime": {true, unix.MS_RELATIME},
-		"nostrictatime": {true, unix.MS_STRICTATIME}, "nosuid": {false, unix.MS_NOSUID},
-		"nosymfollow": {false, unix.MS_NOSYMFOLLOW}, "rbind": {false, unix.MS_BIND | unix.MS_REC},
-		"relatime": {false, unix.MS_RELATIME}, "remount": {false, unix.MS_REMOUNT},
-		"ro": {false, unix.MS_RDONLY}, "rw": {true, unix.MS_RDONLY},
-		"silent": {false, unix.MS_SILENT}, "strictatime": {false, unix.MS_STRICTATIME},
-		"suid": {true, unix.MS_NOSUID}, "symfollow": {true, unix.MS_NOSYMFOLLOW},
-		"sync": {false, unix.MS_SYNCHRONOUS},
+func flagOptions(yield func(flagOption) bool) {
+	for _, o := range [...]flagOption{
+		{"async", true, unix.MS_SYNCHRONOUS},
+		{"atime", true, unix.MS_NOATIME},
+		{"bind", false, unix.MS_BIND},
+		{"defaults", false, 0},
+		{"dev", true, unix.MS_NODEV},
+		{"diratime", true, unix.MS_NODIRATIME},
+		{"dirsync", false, unix.MS_DIRSYNC},
+		{"exec", true, unix.MS_NOEXEC},
+		{"iversion", false, unix.MS_I_VERSION},
+		{"lazytime", false, unix.MS_LAZYTIME},
+		{"loud", true, unix.MS_SILENT},
+		{"mand", false, unix.MS_MANDLOCK},
+		{"noatime", false, unix.MS_NOATIME},
+		{"nodev", false, unix.MS_NODEV},
+		{"nodiratime", false, unix.MS_NODIRATIME},
+		{"noexec", false, unix.MS_NOEXEC},
+		{"noiversion", true, unix.MS_I_VERSION},
+		{"nolazytime", true, unix.MS_LAZYTIME},
+		{"nomand", true, unix.MS_MANDLOCK},
+		{"norelatime", true, unix.MS_RELATIME},
+		{"nostrictatime", true, unix.MS_STRICTATIME},
+		{"nosuid", false, unix.MS_NOSUID},
+		{"nosymfollow", false, unix.MS_NOSYMFOLLOW},
+		{"rbind", false, unix.MS_BIND | unix.MS_REC},
+		{"relatime", false, unix.MS_RELATIME},
+		{"remount", false, unix.MS_REMOUNT},
+		{"ro", false, unix.MS_RDONLY},
+		{"rw", true, unix.MS_RDONLY},
+		{"silent", false, unix.MS_SILENT},
+		{"strictatime", false, unix.MS_STRICTATIME},
+		{"suid", true, unix.MS_NOSUID},
+		{"symfollow", true, unix.MS_NOSYMFOLLOW},
+		{"sync", false, unix.MS_SYNCHRONOUS},
+	} {
+		if !yield(o) {
+			return
+		}
 	}
 }
 
-// propagationOptions are the options that say where later mounts appear (mount_namespaces(7)).
-func propagationOptions() map[string]uintptr {
-	return map[string]uintptr{
-		"private": unix.MS_PRIVATE, "rprivate": unix.MS_PRIVATE | unix.MS_REC,
-		"shared": unix.MS_SHARED, "rshared": unix.MS_SHARED | unix.MS_REC,
-		"slave": unix.MS_SLAVE, "rslave": unix.MS_SLAVE | unix.MS_REC,
-		"unbindable": unix.MS_UNBINDABLE, "runbindable": unix.MS_UNBINDABLE | unix.MS_REC,
+// propagationOption is an option that says where later mounts appear (mount_namespaces(7)).
+type propagationOption struct {
+	name  string
+	flags uintptr
+}
+
+// propagationOptions yields all of them.
+func propagationOptions(yield func(propagationOption) bool) {
+	for _, o := range [...]propagationOption{
+		{"private", unix.MS_PRIVATE},
+		{"rprivate", unix.MS_PRIVATE | unix.MS_REC},
+		{"shared", unix.MS_SHARED},
+		{"rshared", unix.MS_SHARED | unix.MS_REC},
+		{"slave", unix.MS_SLAVE},
+		{"rslave", unix.MS_SLAVE | unix.MS_REC},
+		{"unbindable", unix.MS_UNBINDABLE},
+		{"runbindable", unix.MS_UNBINDABLE | unix.MS_REC},
+	} {
+		if !yield(o) {
+			return
+		}
 	}
 }
 
-// recursiveOptions are the options for a mount and all below it (mount_setattr(2) with AT_RECURSIVE).
-func recursiveOptions() map[string]struct{ set, clear uint64 } {
-	return map[string]struct{ set, clear uint64 }{
-		"rro": {unix.MOUNT_ATTR_RDONLY, 0}, "rrw": {0, unix.MOUNT_ATTR_RDONLY},
-		"rnosuid": {unix.MOUNT_ATTR_NOSUID, 0}, "rsuid": {0, unix.MOUNT_ATTR_NOSUID},
-		"rnodev": {unix.MOUNT_ATTR_NODEV, 0}, "rdev": {0, unix.MOUNT_ATTR_NODEV},
-		"rnoexec": {unix.MOUNT_ATTR_NOEXEC, 0}, "rexec": {0, unix.MOUNT_ATTR_NOEXEC},
-		"rnodiratime": {unix.MOUNT_ATTR_NODIRATIME, 0}, "rdiratime": {0, unix.MOUNT_ATTR_NODIRATIME},
-		"rrelatime": {unix.MOUNT_ATTR_RELATIME, unix.MOUNT_ATTR__ATIME}, "rnorelatime": {0, unix.MOUNT_ATTR__ATIME},
-		"rnoatime": {unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR__ATIME}, "ratime": {0, unix.MOUNT_ATTR__ATIME},
-		"rstrictatime": {unix.MOUNT_ATTR_STRICTATIME, unix.MOUNT_ATTR__ATIME}, "rnostrictatime": {0, unix.MOUNT_ATTR__ATIME},
-		"rnosymfollow": {unix.MOUNT_ATTR_NOSYMFOLLOW, 0}, "rsymfollow": {0, unix.MOUNT_ATTR_NOSYMFOLLOW},
+// recursiveOption is an option for a mount and all below it (mount_setattr(2) with AT_RECURSIVE).
+type recursiveOption struct {
+	name       string
+	set, clear uint64
+}
+
+// recursiveOptions yields all of them.
+func recursiveOptions(yield func(recursiveOption) bool) {
+	for _, o := range [...]recursiveOption{
+		{"rro", unix.MOUNT_ATTR_RDONLY, 0},
+		{"rrw", 0, unix.MOUNT_ATTR_RDONLY},
+		{"rnosuid", unix.MOUNT_ATTR_NOSUID, 0},
+		{"rsuid", 0, unix.MOUNT_ATTR_NOSUID},
+		{"rnodev", unix.MOUNT_ATTR_NODEV, 0},
+		{"rdev", 0, unix.MOUNT_ATTR_NODEV},
+		{"rnoexec", unix.MOUNT_ATTR_NOEXEC, 0},
+		{"rexec", 0, unix.MOUNT_ATTR_NOEXEC},
+		{"rnodiratime", unix.MOUNT_ATTR_NODIRATIME, 0},
+		{"rdiratime", 0, unix.MOUNT_ATTR_NODIRATIME},
+		{"rrelatime", unix.MOUNT_ATTR_RELATIME, unix.MOUNT_ATTR__ATIME},
+		{"rnorelatime", 0, unix.MOUNT_ATTR__ATIME},
+		{"rnoatime", unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR__ATIME},
+		{"ratime", 0, unix.MOUNT_ATTR__ATIME},
+		{"rstrictatime", unix.MOUNT_ATTR_STRICTATIME, unix.MOUNT_ATTR__ATIME},
+		{"rnostrictatime", 0, unix.MOUNT_ATTR__ATIME},
+		{"rnosymfollow", unix.MOUNT_ATTR_NOSYMFOLLOW, 0},
+		{"rsymfollow", 0, unix.MOUNT_ATTR_NOSYMFOLLOW},
+	} {
+		if !yield(o) {
+			return
+		}
 	}
 }
 
@@ -85,16 +142,8 @@ func recursiveOptions() map[string]struct{ set, clear uint64 } {
 func ParseOptions(options []string) Options {
 	var o Options
 	var data []string
-	plain, propagation, recursive := flagOptions(), propagationOptions(), recursiveOptions()
 	for _, name := range options {
-		if f, ok := plain[name]; ok {
-			o.apply(f)
-		} else if p, ok := propagation[name]; ok {
-			o.Propagation = append(o.Propagation, p)
-		} else if r, ok := recursive[name]; ok {
-			o.RecursiveSet = o.RecursiveSet&^(r.clear|r.set) | r.set
-			o.RecursiveClear = o.RecursiveClear&^(r.clear|r.set) | r.clear
-		} else if !o.special(name) {
+		if !o.plain(name) && !o.propagation(name) && !o.recursive(name) && !o.special(name) {
 			data = append(data, name)
 		}
 	}
@@ -102,15 +151,45 @@ func ParseOptions(options []string) Options {
 	return o
 }
 
-// apply sets or clears a flag; the last option wins.
-func (o *Options) apply(f flagOption) {
-	if f.clear {
-		o.Flags &^= f.flag
-		o.Clear |= f.flag
-		return
+// plain sets or clears a flag; the last option wins.
+func (o *Options) plain(name string) bool {
+	for f := range flagOptions {
+		switch {
+		case f.name != name:
+			continue
+		case f.clear:
+			o.Flags &^= f.flag
+			o.Clear |= f.flag
+		default:
+			o.Flags |= f.flag
+			o.Clear &^= f.flag
+		}
+		return true
 	}
-	o.Flags |= f.flag
-	o.Clear &^= f.flag
+	return false
+}
+
+// propagation notes an option of propagation.
+func (o *Options) propagation(name string) bool {
+	for p := range propagationOptions {
+		if p.name == name {
+			o.Propagation = append(o.Propagation, p.flags)
+			return true
+		}
+	}
+	return false
+}
+
+// recursive sets or clears recursive attributes; the last option wins.
+func (o *Options) recursive(name string) bool {
+	for r := range recursiveOptions {
+		if r.name == name {
+			o.RecursiveSet = o.RecursiveSet&^(r.clear|r.set) | r.set
+			o.RecursiveClear = o.RecursiveClear&^(r.clear|r.set) | r.clear
+			return true
+		}
+	}
+	return false
 }
 
 // special notes the options that are neither flags nor data.

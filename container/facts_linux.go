@@ -222,7 +222,10 @@ func sharedParent(folder string) (string, error) {
 		if len(fields) < 6 {
 			continue
 		}
-		point := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(fields[4])
+		point := fields[4]
+		if strings.Contains(point, `\`) {
+			point = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(point)
+		}
 		inside := point == "/" || folder == point || strings.HasPrefix(folder, point+"/")
 		if inside && len(point) >= len(best) {
 			best, shared = point, strings.Contains(strings.Join(fields[6:], " "), "shared:")
