@@ -118,19 +118,19 @@ func (l *layout) value(arg *Arg, call uint32) (n uintptr, from int8, address boo
 	case argInt:
 		return arg.n, noSlot, false, nil
 	case argSlot:
-		from, err = l.slot(Slot(arg.text))
+		from, err = l.slot(Slot(arg.text()))
 		return 0, from, false, err
 	case argMemory:
 		return arg.n, noSlot, true, nil
 	case argText:
-		return l.put(arg.text, 1), noSlot, true, nil
+		return l.put(arg.text(), 1), noSlot, true, nil
 	case argBytes:
-		return l.put(arg.text, 0), noSlot, true, nil
+		return l.put(arg.text(), 0), noSlot, true, nil
 	case argStruct:
-		n, err = l.words(arg.words, call)
+		n, err = l.words(arg.words(), call)
 		return n, noSlot, true, err
 	case argPath:
-		n, err = l.path(Slot(arg.text), call)
+		n, err = l.path(Slot(arg.text()), call)
 		return n, noSlot, true, err
 	}
 	return 0, noSlot, false, fmt.Errorf("unknown kind of argument %d", arg.kind)
