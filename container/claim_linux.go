@@ -76,7 +76,7 @@ func (c *claim) wait() error {
 
 // pass ends the turn, if it is one.
 func (c *claim) pass() {
-	if c.turn != nil {
+	if c != nil && c.turn != nil {
 		// The container's process has the descriptor too until it executes, and with it the lock, were it only closed.
 		unix.Flock(int(c.turn.Fd()), unix.LOCK_UN)
 		c.turn.Close()

@@ -21,6 +21,7 @@ type launch struct {
 	claim    *claim
 	instance *Instance // nil when it is not kept anywhere
 	tty      *terminal // nil when the streams are the caller's own
+	joins    bool      // the process joins a container: the cgroup is not its own
 	slots    map[kernel.Slot]int
 }
 
@@ -120,6 +121,14 @@ func (l *launch) release() {
 		}
 	}
 	l.slots = nil
+}
+
+// leave ends what is left in the container's cgroup, and removes it.
+func (l *launch) leave() error {
+	if l.joins {
+		return nil
+	}
+	return l.facts.leave()
 }
 
 // abandon takes back what prepare did, or what is left of a container that has ended.

@@ -57,6 +57,7 @@ type planner struct {
 	entering     []kernel.Call // those of the container that enter it
 	cloned       []kernel.Call // what the host does right after the clone
 	met          bool          // the last meeting of both sides is planned
+	joins        bool          // the process joins a container that runs
 	born         kernel.Slot   // the v2 folder that the process is born in
 }
 
@@ -231,6 +232,16 @@ func (p *planner) settings() error {
 		return err
 	}
 	p.inside = append(p.inside, calls...)
+	if label := p.spec.Linux.MountLabel; label != "" && !p.facts.Security.SELinux {
+		return fmt.Errorf("linux.mountLabel %q: this kernel has no SELinux", label)
+	} else if label != "" {
+		return fmt.Errorf("linux.mountLabel %q: this version of stave can't label mounts", label)
+	}
+	return p.labels()
+}
+
+// labels plans what security modules are told about the command.
+func (p *planner) labels() error {
 	for _, label := range []struct {
 		field, value string
 		plan         func(string, security.Facts) ([]kernel.Call, error)
@@ -242,12 +253,10 @@ func (p *planner) settings() error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", label.field, err)
 		}
+		if p.joins {
+			calls = belowProc(calls)
+		}
 		p.inside = append(p.inside, calls...)
-	}
-	if label := p.spec.Linux.MountLabel; label != "" && !p.facts.Security.SELinux {
-		return fmt.Errorf("linux.mountLabel %q: this kernel has no SELinux", label)
-	} else if label != "" {
-		return fmt.Errorf("linux.mountLabel %q: this version of stave can't label mounts", label)
 	}
 	return nil
 }

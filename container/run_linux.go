@@ -58,30 +58,40 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("become the reaper of the container's orphans: %w", err)
 	}
+	status, code, err := l.foreground(o.Step)
+	if err != nil {
+		return code, err
+	}
+	o.notice(l.facts.Group)
+	if err := l.leave(); err != nil {
+		return 0, err
+	}
+	return exitCode(status), nil
+}
+
+// foreground runs the program until its command ends, and passes signals and the terminal through. With an error, the code is
+// that of a command that could not be executed, and 0 otherwise; nothing runs any more.
+func (l *launch) foreground(step func(Step) error) (status unix.WaitStatus, code int, err error) {
 	signals := make(chan os.Signal, 64)
 	defer signal.Stop(signals)
 	process, err := l.program.Start(kernel.Options{
-		Step: o.Step, Slots: l.slots, Cloned: func() {
+		Step: step, Slots: l.slots, Cloned: func() {
 			l.claim.pass()
 			signal.Notify(signals, forwarded()...)
 		},
 	})
 	if err != nil {
-		return execCode(err), explain(err)
+		return 0, execCode(err), explain(err)
 	}
 	l.started()
 	if err := l.tty.start(); err != nil {
 		unix.Kill(process.Pid, unix.SIGKILL)
 		reap(process.Pid)
-		return 0, errors.Join(err, l.facts.leave())
+		return 0, 0, errors.Join(err, l.leave())
 	}
 	go forward(process.Pid, signals, l.tty)
-	status := reap(process.Pid)
-	o.notice(l.facts.Group)
-	if err := errors.Join(l.tty.finish(), l.facts.leave()); err != nil {
-		return 0, err
-	}
-	return exitCode(status), nil
+	status = reap(process.Pid)
+	return status, 0, l.tty.finish()
 }
 
 // detach starts the container and leaves it to itself.

@@ -32,13 +32,24 @@ func sealProgram(spec *specs.Spec) error {
 	joins := slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
 		return n.Type == specs.PIDNamespace && n.Path != ""
 	})
-	if !joins || security.Sealed() {
+	if !joins {
 		return nil
 	}
-	program, err := security.SealedCopy()
-	if err != nil {
-		return fmt.Errorf("protect this program from the container: %w", err)
+	return protectProgram()
+}
+
+// protectProgram makes this program run from where nobody can write to it, unless it does already. It does not return when
+// it changes the program.
+func protectProgram() error {
+	if security.Locked() || security.Sealed() {
+		return nil
+	}
+	program, err := security.LockedCopy()
+	if err != nil { // an old kernel, or a caller who may not mount
+		if program, err = security.SealedCopy(); err != nil {
+			return fmt.Errorf("protect this program from the container: %w", err)
+		}
 	}
 	path := fmt.Sprintf("/proc/self/fd/%d", program.Fd())
-	return fmt.Errorf("execute the sealed copy: %w", unix.Exec(path, os.Args, os.Environ()))
+	return fmt.Errorf("execute the protected copy: %w", unix.Exec(path, os.Args, os.Environ()))
 }

@@ -18,7 +18,7 @@ func (p *planner) terminal() []kernel.Call {
 	if !p.spec.Process.Terminal {
 		return nil
 	}
-	c := Console{UID: p.spec.Process.User.UID}
+	c := Console{UID: p.spec.Process.User.UID, Own: !p.joins}
 	if size := p.spec.Process.ConsoleSize; size != nil {
 		c.Rows, c.Columns = uint16(size.Height), uint16(size.Width)
 	}
@@ -31,6 +31,8 @@ func (p *planner) terminal() []kernel.Call {
 type Console struct {
 	// UID owns the terminal.
 	UID uint32
+	// Own makes it /dev/console too: of the container's first process, not of one that joins.
+	Own bool
 	// Rows and Columns are its first size; both 0 leave it to the kernel (0 by 0).
 	Rows, Columns uint16
 }
@@ -44,7 +46,7 @@ func (Console) Shell() string { return "" }
 // Assemble opens, sends, attaches.
 func (c Console) Assemble(a *kernel.Assembler) {
 	const master, slave kernel.Slot = "master", "slave"
-	const root kernel.Slot = "root" // opened by chroot.BindRoot
+	const root kernel.Slot = "root" // opened by chroot.BindRoot, or by OpenRoot
 	how := kernel.Struct(kernel.Int(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC), kernel.Int(0), kernel.Int(unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS))
 	a.Sys(unix.SYS_OPENAT2, kernel.FD(root), kernel.Str("dev/pts/ptmx"), how, kernel.Int(24)).Into(master)
 	a.Sys(unix.SYS_IOCTL, kernel.FD(master), kernel.Int(unix.TIOCSPTLCK), kernel.Bytes(make([]byte, 4)))
@@ -56,7 +58,9 @@ func (c Console) Assemble(a *kernel.Assembler) {
 	if c.UID != 0 {
 		a.Sys(unix.SYS_FCHOWN, kernel.FD(slave), kernel.Int(c.UID), kernel.Int(-1))
 	}
-	chroot.BindDescriptor(a, slave, "/dev/console") // OCI config-linux.md, "Default Devices"
+	if c.Own {
+		chroot.BindDescriptor(a, slave, "/dev/console") // OCI config-linux.md, "Default Devices"
+	}
 	a.Sys(unix.SYS_SENDMSG, kernel.FD(slotConsole), descriptorMessage(master), kernel.Int(unix.MSG_NOSIGNAL))
 	a.Sys(unix.SYS_IOCTL, kernel.FD(slave), kernel.Int(unix.TIOCSCTTY), kernel.Int(0))
 	for fd := range 3 {

@@ -18,8 +18,8 @@ type Join struct {
 	Path string
 }
 
-// slot is where the open file is kept.
-func (j Join) slot() kernel.Slot { return kernel.Slot("ns-" + string(j.Kind)) }
+// Slot is where the open file is kept. A caller who has opened it himself gives it to the program and leaves out [Open].
+func (j Join) Slot() kernel.Slot { return kernel.Slot("ns-" + string(j.Kind)) }
 
 // String is "join the net namespace /proc/7/ns/net".
 func (j Join) String() string { return fmt.Sprintf("join the %s namespace %s", j.Kind, j.Path) }
@@ -37,8 +37,8 @@ func (j Join) Assemble(a *kernel.Assembler) {
 	if flag == 0 {
 		flag = ^uintptr(0)
 	}
-	a.Sys(unix.SYS_SETNS, kernel.FD(j.slot()), kernel.Int(flag))
-	a.Close(j.slot())
+	a.Sys(unix.SYS_SETNS, kernel.FD(j.Slot()), kernel.Int(flag))
+	a.Close(j.Slot())
 }
 
 // Open opens a namespace's file for [Join].
@@ -53,7 +53,7 @@ func (o Open) Shell() string { return "" }
 // Assemble is openat(2).
 func (o Open) Assemble(a *kernel.Assembler) {
 	flags := kernel.Int(unix.O_RDONLY | unix.O_CLOEXEC)
-	a.Sys(unix.SYS_OPENAT, kernel.Int(unix.AT_FDCWD), kernel.Str(o.Path), flags, kernel.Int(0)).Into(Join(o).slot())
+	a.Sys(unix.SYS_OPENAT, kernel.Int(unix.AT_FDCWD), kernel.Str(o.Path), flags, kernel.Int(0)).Into(Join(o).Slot())
 }
 
 // Unshare moves the caller into new namespaces (unshare(2)).

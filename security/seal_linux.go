@@ -52,6 +52,27 @@ func SealedCopy() (*os.File, error) {
 	return memory, nil
 }
 
+// LockedCopy mounts the running program once more, read-only and in no folder, and opens it there. Executed by its
+// descriptor it is the same program, but whoever opens its /proc/PID/exe opens it on that mount, which can't be written to
+// (mount_setattr(2), Linux 5.12). It costs a tenth of a [SealedCopy], and needs CAP_SYS_ADMIN.
+func LockedCopy() (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, "/proc/self/exe", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_FOLLOW)
+	if err != nil {
+		return nil, fmt.Errorf("mount the program once more: %w", err)
+	}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("make that mount read-only: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "locked copy of the program"), nil
+}
+
+// Locked reports whether the running program is on a mount that can't be written to.
+func Locked() bool {
+	var st unix.Statfs_t
+	return unix.Statfs("/proc/self/exe", &st) == nil && st.Flags&unix.ST_RDONLY != 0
+}
+
 // Displaced reports whether the running program is not the file that its own name leads to. So it is for
 // a program of the host that was started inside a container by /proc/self/exe: the path it came by is
 // not in the container's root. It must then do nothing: its arguments are the container's choice, and

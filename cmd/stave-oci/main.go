@@ -40,6 +40,7 @@ func commands() []command {
 		{"run", "[--bundle DIR] [--detach] [--keep] [--pid-file FILE] ID", "make a container and run it", run},
 		{"state", "ID", "say what a container is, as JSON", state},
 		{"list", "[--format table|json] [--quiet]", "list the containers", list},
+		{"exec", "[--tty] [--user UID[:GID]] [--env NAME=VALUE] [--process FILE] ID COMMAND [ARGUMENT…]", "run a process in a container", execute},
 		{"kill", "[--all] ID [SIGNAL]", "send a signal, SIGTERM where none is given", kill},
 		{"delete", "[--force] ID", "remove a container that has stopped", remove},
 		{"spec", "[--bundle DIR] [--rootless]", "write a configuration to start from", spec},
