@@ -24,7 +24,9 @@ func TestJudge(t *testing.T) {
 		"no assertion, no error":    {output: "TAP version 13\n1..0\n", want: "+0"},
 		"no assertion but an error": {output: "TAP version 13\n  ---\n  {\n    \"error\": \"no hook\"\n  }\n  ...\n1..0\n", want: "-0/0"},
 		"an error that had to come": {output: "ok 1 - a\n  ---\n  {\n    \"error\": \"exit status 1\"\n  }\n  ...\n1..1\n", want: "+1"},
-		"says nothing":              {want: "-0/0"},
+		"two parts":                 {output: "ok 1 - a\n1..1\nok 1 - b\n1..1\n", want: "+2"},
+		"says nothing":              {want: "+0"},
+		"says nothing, ends badly":  {code: 1, want: "-0/0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := judge(c.output, c.code).String(); got != c.want {
@@ -40,7 +42,8 @@ func TestTable(t *testing.T) {
 		"file legacy/crun legacy/runc unified/runc\n" +
 		"create +4 +4 +4\n" +
 		"delete -3/5 -3/5 +5\n" +
-		"start +7 -6/7 .\n"
+		"hooks -0/0 -0/0 -0/0\n" +
+		"linux_cgroups_cpus +7 -6/7 .\n"
 	all, err := parseTable(text)
 	if err != nil {
 		t.Fatal(err)
@@ -54,18 +57,21 @@ func TestTable(t *testing.T) {
 	}
 	got := map[string]bool{}
 	for _, shown := range []layout{legacy, hybrid, unified, empty} {
-		for _, file := range []string{"create", "delete", "start"} {
+		for _, file := range []string{"create", "delete", "linux_cgroups_cpus"} {
 			got[string(shown)+" "+file] = all.owed(shown, file)
 		}
 	}
 	want := map[string]bool{
-		"legacy create": true, "legacy delete": false, "legacy start": true,
-		"hybrid create": true, "hybrid delete": false, "hybrid start": true,
-		"unified create": true, "unified delete": true, "unified start": false,
-		"empty create": false, "empty delete": false, "empty start": false,
+		"legacy create": true, "legacy delete": true, "legacy linux_cgroups_cpus": true,
+		"hybrid create": true, "hybrid delete": true, "hybrid linux_cgroups_cpus": true,
+		"unified create": true, "unified delete": true, "unified linux_cgroups_cpus": false,
+		"empty create": true, "empty delete": true, "empty linux_cgroups_cpus": false,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("owed (-want +got):\n%s", diff)
+	}
+	if all.owed(legacy, "hooks") {
+		t.Error("a file is owed that no peer passes")
 	}
 	if _, err := parseTable("file a/b c/d\ncreate +1\n"); err == nil {
 		t.Error("a line with one cell for two columns is read without an error")

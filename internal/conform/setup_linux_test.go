@@ -84,3 +84,15 @@ func devices(t *testing.T) map[string]string {
 	}
 	return all
 }
+
+// temporary is a temporary folder that root of a user namespace may enter, too.
+func temporary(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}

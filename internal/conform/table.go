@@ -47,16 +47,22 @@ func (a table) set(column, file, cell string) {
 	a[column][file] = cell
 }
 
-// owed says whether a runtime has to pass a file in a layout: a peer does, there or, where both versions are seen, with
-// version 1 alone, which crun needs.
+// owed says whether a runtime has to pass a file in a layout: a peer does. If the file is about cgroups that means in the
+// same layout, or, where both versions are seen, with version 1 alone, which crun needs.
 func (a table) owed(shown layout, file string) bool {
 	for column := range a {
 		where, _, _ := strings.Cut(column, "/")
-		if (where == string(shown) || shown == hybrid && where == string(legacy)) && strings.HasPrefix(a[column][file], "+") {
+		comparable := !aboutCgroups(file) || where == string(shown) || shown == hybrid && where == string(legacy)
+		if comparable && strings.HasPrefix(a[column][file], "+") {
 			return true
 		}
 	}
 	return false
+}
+
+// aboutCgroups says whether a file of the validation makes cgroups of its own and looks at them.
+func aboutCgroups(file string) bool {
+	return strings.Contains(file, "cgroups") || strings.Contains(file, "resources")
 }
 
 // String is the table as parseTable reads it.
