@@ -151,6 +151,6 @@ func code(c *exec.Cmd) int {
 
 // oci is stave-oci run of a bundle.
 func oci(dir string, options ...string) *exec.Cmd {
-	args := slices.Concat([]string{"run", "--bundle", dir}, options, []string{filepath.Base(dir)})
+	args := slices.Concat([]string{"--root", root, "run", "--bundle", dir}, options, []string{filepath.Base(dir)})
 	return exec.Command(staveOCI, args...)
 }

@@ -89,7 +89,7 @@ func TestSameGroupAtOnce(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range got {
 			group.Go(func() {
-				got[i] = run(t, exec.Command(staveOCI, "run", "--bundle", dir, fmt.Sprintf("same-%d-%d", round, i)))
+				got[i] = run(t, exec.Command(staveOCI, "--root", root, "run", "--bundle", dir, fmt.Sprintf("same-%d-%d", round, i)))
 			})
 		}
 		group.Wait()
@@ -148,7 +148,7 @@ func TestCommonParent(t *testing.T) {
 		group.Go(func() {
 			dir := newBundle(t, "exit 7", inGroup(fmt.Sprintf("%s/%d", name, i)))
 			for n := range 10 {
-				if got := run(t, exec.Command(staveOCI, "run", "--bundle", dir, fmt.Sprintf("common-%d-%d", i, n))); got.code != 7 {
+				if got := run(t, exec.Command(staveOCI, "--root", root, "run", "--bundle", dir, fmt.Sprintf("common-%d-%d", i, n))); got.code != 7 {
 					t.Errorf("exit code %d, %s", got.code, got.err)
 				}
 			}

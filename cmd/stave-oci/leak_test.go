@@ -31,7 +31,7 @@ func TestNothingLeft(t *testing.T) {
 	patient := newBundle(t, "exec cat", limited)
 	name := fmt.Sprintf("stave-test-leak-%d-", os.Getpid())
 	before, begin := records(t), time.Now()
-	run(t, exec.Command(staveOCI, "run", "--bundle", dir, name+"first"))
+	run(t, exec.Command(staveOCI, "--root", root, "run", "--bundle", dir, name+"first"))
 	whole := time.Since(begin) // most of it comes after the container has started
 	numbers := make(chan int)
 	var killed, lived sync.Map
@@ -41,7 +41,7 @@ func TestNothingLeft(t *testing.T) {
 			for n := range numbers {
 				id := name + strconv.Itoa(n)
 				if n%3 != 0 {
-					c := exec.Command(staveOCI, "run", "--bundle", dir, id)
+					c := exec.Command(staveOCI, "--root", root, "run", "--bundle", dir, id)
 					if out, err := c.CombinedOutput(); c.ProcessState.ExitCode() != 7 {
 						t.Errorf("%s: %v, %s", id, err, out)
 					}
@@ -72,7 +72,7 @@ func TestNothingLeft(t *testing.T) {
 func sweptBy(t *testing.T, dir, id, before string) {
 	t.Helper()
 	witness.Until(t, "an ordinary run has swept", func() bool {
-		if got := run(t, exec.Command(staveOCI, "run", "--bundle", dir, id)); got.code != 7 {
+		if got := run(t, exec.Command(staveOCI, "--root", root, "run", "--bundle", dir, id)); got.code != 7 {
 			t.Fatalf("exit code %d, %s", got.code, got.err)
 		}
 		return records(t) == before
@@ -98,7 +98,7 @@ func records(t *testing.T) string {
 // killStaveOCI starts a container, kills stave-oci after a time, and then all processes of the container. It tells
 // whether there were any.
 func killStaveOCI(t *testing.T, dir, id string, after time.Duration) (lived bool) {
-	c := exec.Command(staveOCI, "run", "--bundle", dir, id)
+	c := exec.Command(staveOCI, "--root", root, "run", "--bundle", dir, id)
 	theirs, ours, err := os.Pipe()
 	if err != nil {
 		t.Error(err)

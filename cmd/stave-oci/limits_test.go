@@ -154,7 +154,9 @@ func leastLimit(t *testing.T, runtime func(dir, id string) *exec.Cmd) int64 {
 // TestLeastMemory compares the least memory limit in which /bin/true runs with those of the other runtimes that are here.
 func TestLeastMemory(t *testing.T) {
 	witness.Need(t, "root", "command:busybox")
-	ours := leastLimit(t, func(dir, id string) *exec.Cmd { return exec.Command(staveOCI, "run", "--bundle", dir, id) })
+	ours := leastLimit(t, func(dir, id string) *exec.Cmd {
+		return exec.Command(staveOCI, "--root", root, "run", "--bundle", dir, id)
+	})
 	t.Logf("stave-oci: %d KiB", ours>>10)
 	if ours == 0 || ours > 512<<10 {
 		t.Errorf("stave-oci runs /bin/true with %d KiB and more, want at most 512", ours>>10)

@@ -17,9 +17,9 @@ func TestMain(m *testing.M) {
 	witness.Main(suite{m})
 }
 
-// staveOCI is the path of the program under test, inside that of a program which runs in its containers.
-// suite.Run sets them before the first test.
-var staveOCI, inside string
+// staveOCI is the path of the program under test, inside that of a program which runs in its containers, and root the folder
+// in which the containers are kept. suite.Run sets them before the first test.
+var staveOCI, inside, root string
 
 // suite builds the programs, runs the tests, and removes the programs.
 type suite struct{ tests witness.Runner }
@@ -36,7 +36,15 @@ func (s suite) Run() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	staveOCI, inside = filepath.Join(dir, "stave-oci"), filepath.Join(dir, "inside")
+	staveOCI, inside, root = filepath.Join(dir, "stave-oci"), filepath.Join(dir, "inside"), filepath.Join(dir, "containers")
+	if err := os.Mkdir(root, 0o777); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err := os.Chmod(root, 0o1777); err != nil { // each user has containers of his own there
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	for _, args := range [][]string{{staveOCI, "."}, {inside, "./testdata/inside"}} {
 		build := exec.Command("go", append([]string{"build", "-buildvcs=false", "-ldflags=-s -w -X main.version=1.2.3-test", "-o"}, args...)...)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -412,10 +412,10 @@ func TestIDs(t *testing.T) {
 	witness.Need(t, "root", "command:busybox")
 	dir := newBundle(t, "echo runs")
 	for _, id := range []string{"", ".", "..", "a/b", "../x", "a b", "ä", "a\nb", strings.Repeat("x", 1025)} {
-		c := exec.Command(staveOCI, "run", "--bundle", dir, id)
+		c := exec.Command(staveOCI, "--root", root, "run", "--bundle", dir, id)
 		checkRefusal(t, run(t, c), 1, []string{"container id"})
 	}
-	if got := run(t, exec.Command(staveOCI, "run", "--bundle", dir, "a_B+c-1.2")); got.code != 0 {
+	if got := run(t, exec.Command(staveOCI, "--root", root, "run", "--bundle", dir, "a_B+c-1.2")); got.code != 0 {
 		t.Error(got.err)
 	}
 }

@@ -112,7 +112,7 @@ func TestSpecRuns(t *testing.T) {
 	edit(`"sh"`, `"sh", "-c", "hostname; tty; exit 5"`)(t, dir)
 	name := filepath.Base(dir)
 	for _, c := range []*exec.Cmd{
-		exec.Command(staveOCI, "run", "--bundle", dir, name),
+		exec.Command(staveOCI, "--root", root, "run", "--bundle", dir, name),
 		exec.Command("runc", "--root", state, "run", "--bundle", dir, name),
 	} {
 		got := runOnTerminal(t, c, 24, 80)
