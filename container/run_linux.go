@@ -38,7 +38,7 @@ const (
 )
 
 // Run makes the container of a bundle and runs it until its command ends. Signals that the caller gets
-// are passed on, the terminal is too. It returns the command's exit code, 128+n when signal n ended
+// are passed on, and do nothing else to it from then on; the terminal is passed on too. It returns the command's exit code, 128+n when signal n ended
 // it; with an error, the code is 127 or 126 when the command could not be executed, and 0 otherwise.
 func Run(b *Bundle, o RunOptions) (code int, err error) {
 	l, err := prepare(b, o.Options)
@@ -72,12 +72,15 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 // foreground runs the program until its command ends, and passes signals and the terminal through. With an error, the code is
 // that of a command that could not be executed, and 0 otherwise; nothing runs any more.
 func (l *launch) foreground(step func(Step) error) (status unix.WaitStatus, code int, err error) {
-	signals := make(chan os.Signal, 64)
-	defer signal.Stop(signals)
+	signals, asked, ended := make(chan os.Signal, 64), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(asked)
+		signal.Notify(signals, forwarded()...)
+	}()
 	process, err := l.program.Start(kernel.Options{
 		Step: step, Slots: l.slots, Cloned: func() {
 			l.claim.pass()
-			signal.Notify(signals, forwarded()...)
+			<-asked
 		},
 	})
 	if err != nil {
@@ -89,8 +92,9 @@ func (l *launch) foreground(step func(Step) error) (status unix.WaitStatus, code
 		reap(process.Pid)
 		return 0, 0, errors.Join(err, l.leave())
 	}
-	go forward(process.Pid, signals, l.tty)
+	go forward(process.Pid, signals, ended, l.tty)
 	status = reap(process.Pid)
+	close(ended)
 	return status, 0, l.tty.finish()
 }
 
@@ -139,9 +143,10 @@ func (o RunOptions) notice(g cgroups.Group) {
 }
 
 // forwarded lists the signals that are passed on: those that people and programs send to a container.
-// Asking Go for a signal costs two changes of thread, so there are no more of them, and it is done while
-// the container's process is set up; its last call before execve waits for it. A signal that comes before
-// that ends this program, and with it the set-up: the process finds the socket to its parent broken.
+// Asking Go for a signal costs two changes of thread, and giving it back two more: so there are no more of them, they are
+// asked for while this program makes cgroups, and never given back. The container's process waits for that before its
+// execve. A signal that comes earlier ends this program, and with it the set-up: the process finds the socket to its
+// parent broken.
 func forwarded() []os.Signal {
 	const halt, powerOff = unix.Signal(34 + 3), unix.Signal(34 + 4) // SIGRTMIN+3 and +4, to a systemd (systemd(1))
 	return []os.Signal{
@@ -150,10 +155,16 @@ func forwarded() []os.Signal {
 	}
 }
 
-// forward passes signals on to the container's process, and a change of size to its terminal, until
-// this process ends.
-func forward(pid int, signals <-chan os.Signal, tty *terminal) {
-	for s := range signals {
+// forward passes signals on to the container's process, and a change of size to its terminal, until it has ended: its
+// number may be another's then.
+func forward(pid int, signals <-chan os.Signal, ended <-chan struct{}, tty *terminal) {
+	for {
+		var s os.Signal
+		select {
+		case s = <-signals:
+		case <-ended:
+			return
+		}
 		switch {
 		case s == unix.SIGWINCH && tty != nil:
 			tty.resize()
