@@ -77,7 +77,7 @@ func check(s *specs.Spec) error {
 	case s.Linux == nil:
 		return errors.New("linux is missing: this runtime makes Linux containers only")
 	}
-	if err := checkStrings(s); err != nil {
+	if err := errors.Join(checkStrings(s), checkHooks(s.Hooks)); err != nil {
 		return err
 	}
 	return checkUnsupported(s)
@@ -109,7 +109,6 @@ func checkStrings(s *specs.Spec) error {
 // be a promise not kept.
 func checkUnsupported(s *specs.Spec) error {
 	asked := map[string]bool{
-		"hooks":                   s.Hooks != nil && hooksCount(s.Hooks) > 0,
 		"process.scheduler":       s.Process.Scheduler != nil,
 		"process.ioPriority":      s.Process.IOPriority != nil,
 		"process.execCPUAffinity": s.Process.ExecCPUAffinity != nil,
@@ -123,12 +122,6 @@ func checkUnsupported(s *specs.Spec) error {
 		}
 	}
 	return nil
-}
-
-// hooksCount counts the hooks of all points.
-func hooksCount(h *specs.Hooks) int {
-	//lint:ignore SA1019 Prestart is deprecated, and still a hook that somebody asked for.
-	return len(h.Prestart) + len(h.CreateRuntime) + len(h.CreateContainer) + len(h.StartContainer) + len(h.Poststart) + len(h.Poststop)
 }
 
 // rootPath returns the absolute path of the root folder.

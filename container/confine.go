@@ -35,8 +35,12 @@ func (p *planner) confine() error {
 		return fmt.Errorf("linux.seccomp: %w", err)
 	}
 	if len(filter) > 0 {
+		as := filter[:1]              // without the way of its listener
+		if !process.NoNewPrivileges { // then the rights go after the filter
+			as = slices.Concat(as, who.Become(), []kernel.Call{p.umask()}, who.Restrict())
+		}
 		announce := kernel.Call{Request: kernel.Announce{}, Why: "the filter may forbid to say it later"}
-		filter = slices.Concat(p.meet(), []kernel.Call{announce}, filter)
+		filter = slices.Concat(p.meet(), p.startHooks(as), []kernel.Call{announce}, filter)
 	}
 	p.stdio(who)
 	p.add(kernel.CloseDescriptors{Keep: p.options.Keep}, "a descriptor of the host is a way out of the container")
@@ -45,7 +49,7 @@ func (p *planner) confine() error {
 		p.inside = append(p.inside, filter...)
 	}
 	p.inside = append(p.inside, who.Become()...)
-	p.umask()
+	p.inside = append(p.inside, p.umask())
 	p.inside = append(p.inside, who.Restrict()...)
 	if process.NoNewPrivileges {
 		p.add(security.NoNewPrivileges{}, "set-user-ID programs and file capabilities give nothing")
@@ -55,12 +59,12 @@ func (p *planner) confine() error {
 }
 
 // umask plans the file mode mask that the command starts with.
-func (p *planner) umask() {
+func (p *planner) umask() kernel.Call {
 	mask := uint32(0o022)
 	if m := p.spec.Process.User.Umask; m != nil {
 		mask = *m
 	}
-	p.add(security.Umask{Mask: mask}, "which permissions new files don't get")
+	return kernel.Call{Request: security.Umask{Mask: mask}, Why: "which permissions new files don't get"}
 }
 
 // stdio gives pipes and sockets that are the command's standard streams to its user, who could not

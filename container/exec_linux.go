@@ -91,6 +91,7 @@ func (i *Instance) prepareExec(o ExecOptions) (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.Spec.Hooks = nil // they are for the container's own process
 	b.Spec.Process = processFor(b.Spec.Process, o.Process)
 	if err := check(b.Spec); err != nil {
 		return nil, err

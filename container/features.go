@@ -24,7 +24,7 @@ func Features() (*features.Features, error) {
 	return &features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
-		Hooks:         []string{},
+		Hooks:         hookPoints(),
 		MountOptions:  chroot.KnownOptions(),
 		Linux: &features.Linux{
 			Namespaces:   kinds,

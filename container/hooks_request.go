@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -195,7 +196,7 @@ func hookArgs(h specs.Hook) []string {
 func hookWords(point string, number int, h specs.Hook) string {
 	words := fmt.Sprintf("run the %s hook %d, %s", point, number, kernel.Quote(h.Path))
 	if len(h.Args) > 1 {
-		words += ": " + kernel.Quote(h.Args...)
+		words += ": " + strings.ReplaceAll(kernel.Quote(h.Args...), "\n", `\n`) // an error is one line
 	}
 	if h.Timeout != nil {
 		words += fmt.Sprintf(", for %d s at most", *h.Timeout)

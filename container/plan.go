@@ -282,7 +282,7 @@ func (p *planner) command() error {
 		return fmt.Errorf("%d descriptors to keep", limit)
 	}
 	if !p.met {
-		p.inside = append(p.inside, p.meet()...)
+		p.inside = slices.Concat(p.inside, p.meet(), p.startHooks(nil))
 	}
 	p.add(kernel.Exec{Args: p.spec.Process.Args, Env: p.environment()}, "the set-up process becomes the container's command")
 	return nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"stave/cgroups"
@@ -27,7 +28,8 @@ type RunOptions struct {
 	Step func(Step) error
 	// Leave keeps the container, stopped, until it is deleted.
 	Leave bool
-	// Notice, if set, is told what a person should know after the end: that the kernel killed for want of memory.
+	// Notice, if set, is told what a person should know after the end: that the kernel killed for want of memory, or that a
+	// poststop hook failed.
 	Notice func(text string)
 }
 
@@ -48,6 +50,7 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if o.Detach {
 		return l.detach()
 	}
+	defer func() { o.poststop(b) }() // the last of all: the container is deleted by then
 	defer func() { err = errors.Join(err, l.end(o.Leave)) }()
 	if err := l.claim.take(l.facts.ours()); err != nil {
 		return 0, fmt.Errorf("linux.cgroupsPath: %w", err)
@@ -87,15 +90,31 @@ func (l *launch) foreground(step func(Step) error) (status unix.WaitStatus, code
 		return 0, execCode(err), explain(err)
 	}
 	l.started()
-	if err := l.tty.start(); err != nil {
+	err = l.tty.start()
+	if err == nil {
+		err = l.bundle.Poststart(specs.State{ID: l.options.ID, Pid: process.Pid})
+	}
+	if err != nil {
 		unix.Kill(process.Pid, unix.SIGKILL)
 		reap(process.Pid)
-		return 0, 0, errors.Join(err, l.leave())
+		return 0, 0, errors.Join(err, l.tty.finish(), l.leave())
 	}
 	go forward(process.Pid, signals, ended, l.tty)
 	status = reap(process.Pid)
 	close(ended)
 	return status, 0, l.tty.finish()
+}
+
+// poststop runs the hooks of a container that is deleted, and tells of those that failed.
+func (o RunOptions) poststop(b *Bundle) {
+	if o.Leave {
+		return // they wait for the deletion
+	}
+	for _, warning := range b.Poststop(specs.State{ID: o.ID}) {
+		if o.Notice != nil {
+			o.Notice(warning.Error())
+		}
+	}
 }
 
 // detach starts the container and leaves it to itself.

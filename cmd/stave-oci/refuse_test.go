@@ -134,8 +134,8 @@ func fieldRefusals() map[string]refusal {
 		"no arguments":         {change: func(s *specs.Spec) { s.Process.Args = nil }, say: []string{"process.args"}},
 		"no working folder":    {change: func(s *specs.Spec) { s.Process.Cwd = "" }, say: []string{"process.cwd"}},
 		"hooks": {change: func(s *specs.Spec) {
-			s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/true"}}}
-		}, say: []string{"hooks"}},
+			s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "bin/true"}}}
+		}, say: []string{"hooks.createRuntime[0].path", "not absolute"}},
 		"scheduler": {change: func(s *specs.Spec) {
 			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedFIFO}
 		}, say: []string{"process.scheduler"}},

@@ -140,8 +140,8 @@ func TestFeaturesAreTrue(t *testing.T) {
 	if on := err == nil; *f.Linux.Apparmor.Enabled != on {
 		t.Errorf("AppArmor is said to be %v, and is %v", *f.Linux.Apparmor.Enabled, on)
 	}
-	if len(f.Hooks) != 0 {
-		t.Errorf("hooks %v, which run refuses", f.Hooks)
+	if want := "prestart createRuntime createContainer startContainer poststart poststop"; strings.Join(f.Hooks, " ") != want {
+		t.Errorf("hooks %v, want %s", f.Hooks, want)
 	}
 	// runc's list of mount options is the one that engines know. acl and noacl go to the file system as they are.
 	witness.Need(t, "command:runc")
