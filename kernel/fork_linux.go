@@ -52,9 +52,11 @@ func (w *walker) spawn(flags uintptr, cgroup int) (pid int, errno syscall.Errno)
 
 // ClonesIntoCgroups tells whether this kernel can make a process that is born in a cgroup of version 2 (clone3(2) with
 // CLONE_INTO_CGROUP, Linux 5.7). It is asked for one in a descriptor that nobody has: a kernel that can complains about
-// the descriptor, one that can't about the flag or the size of the arguments, and neither makes a process.
+// the descriptor, one that can't about the flag or the size of the arguments, and neither makes a process. It complains after
+// copying all that a process has: so this one would share everything.
 func ClonesIntoCgroups() bool {
-	args := cloneArgs{flags: cloneIntoCgroup, exitSignal: uint64(syscall.SIGCHLD), cgroup: 1<<31 - 1}
+	const share = syscall.CLONE_VM | syscall.CLONE_FS | syscall.CLONE_FILES | syscall.CLONE_SIGHAND
+	args := cloneArgs{flags: cloneIntoCgroup | share, exitSignal: uint64(syscall.SIGCHLD), cgroup: 1<<31 - 1}
 	_, _, errno := syscall.RawSyscall(sysClone3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
 	return errno == syscall.EBADF
 }
