@@ -105,10 +105,10 @@ func statusOf(alive, created, held, frozen, making bool) specs.ContainerState {
 		return specs.StateCreating
 	case !alive:
 		return specs.StateStopped
+	case frozen: // before held: it can be resumed and not started
+		return Paused
 	case held:
 		return specs.StateCreated
-	case frozen:
-		return Paused
 	}
 	return specs.StateRunning
 }

@@ -25,6 +25,9 @@ type command struct {
 	run              func(g globals, args []string) (int, error)
 }
 
+// codeUnknown is the exit code for a command that is not known, as runc has it.
+const codeUnknown = 3
+
 // globals are the options before the command.
 type globals struct {
 	root    string // --root
@@ -41,8 +44,13 @@ func commands() []command {
 		{"state", "ID", "say what a container is, as JSON", state},
 		{"list", "[--format table|json] [--quiet]", "list the containers", list},
 		{"exec", "[--tty] [--user UID[:GID]] [--env NAME=VALUE] [--process FILE] ID COMMAND [ARGUMENT…]", "run a process in a container", execute},
+		{"events", "[--interval TIME] [--stats] ID", "say what a container uses, and when it had no memory left, a line of JSON each", events},
 		{"kill", "[--all] ID [SIGNAL]", "send a signal, SIGTERM where none is given", kill},
 		{"delete", "[--force] ID", "remove a container that has stopped", remove},
+		{"pause", "ID", "stop all processes of a container", pause},
+		{"resume", "ID", "let the processes of a paused container go on", resume},
+		{"ps", "[--format table|json] ID [OPTIONS OF ps]", "list the processes of a container", ps},
+		{"update", "[--resources FILE] [--memory SIZE] [--cpu-quota TIME] … ID", "change the limits of a container", update},
 		{"spec", "[--bundle DIR] [--rootless]", "write a configuration to start from", spec},
 		{"features", "", "say what this runtime can do, as JSON", features},
 	}
@@ -60,7 +68,7 @@ func dispatch(args []string) int {
 		return 1
 	}
 	flags := flag.NewFlagSet("stave-oci", flag.ContinueOnError)
-	flags.Usage = func() { usage(flags.Output()) }
+	flags.SetOutput(io.Discard) // errors are printed here
 	showVersion := flags.Bool("version", false, "print the version")
 	flags.BoolVar(showVersion, "v", false, "print the version")
 	g := globals{log: &log{}}
@@ -69,8 +77,13 @@ func dispatch(args []string) int {
 	flags.StringVar(&g.log.file, "log", "", "`file` that errors are written to, too")
 	flags.StringVar(&g.log.format, "log-format", "text", "of that file: text or json")
 	flags.BoolVar(&g.log.debug, "debug", false, "write more: every kernel call that is planned")
-	if err := flags.Parse(args); err != nil {
-		return parseCode(err)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		usage(os.Stdout)
+		return 0
+	case err != nil:
+		g.report(fmt.Errorf("%w; stave-oci help lists the options", err))
+		return 1
 	}
 	if *showVersion {
 		fmt.Printf("stave-oci version %s\nspec: %s\ngo: %s\n", version, specs.Version, runtime.Version())
@@ -81,7 +94,12 @@ func dispatch(args []string) int {
 
 // command runs one command and reports its error.
 func (g globals) command(args []string) int {
-	if len(args) == 0 || args[0] == "help" {
+	if len(args) > 0 && (args[0] == "help" || args[0] == "h") {
+		if args = args[1:]; len(args) > 0 {
+			args = []string{args[0], "--help"}
+		}
+	}
+	if len(args) == 0 {
 		usage(os.Stdout)
 		return 0
 	}
@@ -94,29 +112,28 @@ func (g globals) command(args []string) int {
 			continue
 		}
 		code, err := c.run(g, args[1:])
-		if err == nil || errors.Is(err, flag.ErrHelp) {
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			return 0
+		case err == nil:
 			return code
-		}
-		if !errors.Is(err, errUsage) {
-			fmt.Fprintln(os.Stderr, "stave-oci:", err)
-			g.log.write("error", err.Error())
+		case !errors.Is(err, errUsage):
+			g.report(err)
 		}
 		return max(code, 1)
 	}
-	fmt.Fprintf(os.Stderr, "stave-oci: unknown command %q; stave-oci help lists them\n", args[0])
-	return 1
+	g.report(fmt.Errorf("unknown command %q; stave-oci help lists them", args[0]))
+	return codeUnknown
+}
+
+// report prints an error, and writes it into the log.
+func (g globals) report(err error) {
+	fmt.Fprintln(os.Stderr, "stave-oci:", err)
+	g.log.write("error", err.Error())
 }
 
 // errUsage stands for a mistake on the command line that has been printed already.
 var errUsage = errors.New("wrong use")
-
-// parseCode is the exit code after flag.Parse failed: asking for help is no failure.
-func parseCode(err error) int {
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	return 1
-}
 
 // usage prints the commands.
 func usage(w io.Writer) {
@@ -134,13 +151,54 @@ func parseError(err error) error {
 	return errUsage
 }
 
+// parseFlags reads a command's options. Asking for help prints it.
+func parseFlags(flags *flag.FlagSet, args []string) error {
+	flags.SetOutput(io.Discard)
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		help(os.Stdout, flags)
+	case err != nil:
+		return fmt.Errorf("%s: %w; stave-oci %s --help lists the options", flags.Name(), err, flags.Name())
+	}
+	return err
+}
+
+// help prints what a command does, and its options.
+func help(w io.Writer, flags *flag.FlagSet) {
+	for _, c := range commands() {
+		if c.name == flags.Name() {
+			fmt.Fprintf(w, "stave-oci %s: %s\n\nusage: stave-oci %s %s\n", c.name, c.help, c.name, c.args)
+		}
+	}
+	flags.VisitAll(func(f *flag.Flag) {
+		value, text := flag.UnquoteUsage(f)
+		dashes := "--"
+		if len(f.Name) == 1 {
+			dashes = "-"
+		}
+		fmt.Fprintf(w, "  %-28s %s\n", dashes+f.Name+" "+value, text)
+	})
+}
+
 // parse reads a command's options and wants a number of arguments after them.
 func parse(flags *flag.FlagSet, args []string, want int) error {
-	if err := flags.Parse(args); err != nil {
-		return parseError(err)
+	if err := parseFlags(flags, args); err != nil {
+		return err
 	}
-	if flags.NArg() != want {
-		return fmt.Errorf("%s takes %d arguments, %d are given", flags.Name(), want, flags.NArg())
+	if n := flags.NArg(); n != want {
+		return fmt.Errorf("%s takes %d %s, %d %s given", flags.Name(), want, plural("argument", want), n, plural("is", n))
 	}
 	return nil
+}
+
+// plural is a word in the form that goes with a number.
+func plural(word string, n int) string {
+	switch {
+	case n == 1:
+		return word
+	case word == "is":
+		return "are"
+	}
+	return word + "s"
 }
