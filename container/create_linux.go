@@ -56,5 +56,17 @@ func (i *Instance) Start() error {
 	if err := kernel.Resume(socket, i.Rest, ready); err != nil {
 		return err
 	}
+	return i.poststart(s)
+}
+
+// poststart runs the hooks that follow the start. When one of them fails the container is killed.
+func (i *Instance) poststart(s State) error {
+	b, err := i.bundle()
+	if err != nil {
+		return err
+	}
+	if err := b.Poststart(s.Spec()); err != nil {
+		return errors.Join(err, i.end())
+	}
 	return nil
 }

@@ -84,8 +84,9 @@ func (i *Instance) killAll(signal unix.Signal, pid int) error {
 }
 
 // Delete removes a container that has stopped, or was created and not started: its cgroup and its folder. With force it
-// first kills one that runs, and removes what is left of one whose creation was interrupted.
-func (i *Instance) Delete(force bool) error {
+// first kills one that runs, and removes what is left of one whose creation was interrupted. Notice, if set, is told of
+// poststop hooks that failed.
+func (i *Instance) Delete(force bool, notice func(string)) error {
 	if force {
 		if err := i.interrupt(); err != nil {
 			return err
@@ -101,7 +102,12 @@ func (i *Instance) Delete(force bool) error {
 	if !force && !slices.Contains([]specs.ContainerState{specs.StateStopped, specs.StateCreated}, s.Status) {
 		return fmt.Errorf("cannot delete container %s that is not stopped: %s", i.ID, s.Status)
 	}
-	return i.destroy()
+	b, unknown := i.bundle()
+	if err := i.destroy(); err != nil || unknown != nil {
+		return err
+	}
+	Options{Notice: notice, ID: i.ID}.poststop(b)
+	return nil
 }
 
 // interrupt kills the process of a container that another command may be making: that one then fails and cleans up.

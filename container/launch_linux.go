@@ -49,6 +49,7 @@ func prepare(b *Bundle, o Options) (l *launch, err error) {
 	if l.facts, err = ReadFacts(b, o); err != nil {
 		return l, err
 	}
+	l.yield()
 	if err := l.terminal(); err != nil {
 		return l, err
 	}
@@ -62,6 +63,14 @@ func prepare(b *Bundle, o Options) (l *launch, err error) {
 	}
 	l.instance.record = newRecord(b, l.facts, o, l.program.Rest())
 	return l, l.instance.save(b)
+}
+
+// yield leaves out limits that the caller has no cgroup for, if he wants that.
+func (l *launch) yield() {
+	if r := l.bundle.Spec.Linux.Resources; l.options.Rootless && len(l.facts.Group.Folders) == 0 && hasLimits(r) {
+		l.bundle.Spec.Linux.Resources = nil
+		l.options.notify("linux.resources: the limits are left out: this user has no cgroup to set them in")
+	}
 }
 
 // terminal prepares the other end of the container's terminal: a socket of the caller's, or our own.

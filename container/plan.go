@@ -40,6 +40,11 @@ type Options struct {
 	ID string
 	// Systemd makes the cgroup by systemd: cgroupsPath is then slice:prefix:name.
 	Systemd bool
+	// Rootless leaves out limits that the caller has no cgroup for, with a notice, instead of refusing them (--rootless).
+	Rootless bool
+	// Notice, if set, is told what a person should know and is no error: limits that are left out, a poststop hook that failed,
+	// that the kernel killed for want of memory.
+	Notice func(text string)
 	// Cgroups, if set, is the kind of machine to plan for, v1 or v2, instead of this one: for [Explain] only.
 	Cgroups string
 }

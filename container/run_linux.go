@@ -28,9 +28,6 @@ type RunOptions struct {
 	Step func(Step) error
 	// Leave keeps the container, stopped, until it is deleted.
 	Leave bool
-	// Notice, if set, is told what a person should know after the end: that the kernel killed for want of memory, or that a
-	// poststop hook failed.
-	Notice func(text string)
 }
 
 // Exit codes of a container that could not run its command (sh(1), and what docker and runc give).
@@ -50,7 +47,9 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if o.Detach {
 		return l.detach()
 	}
-	defer func() { o.poststop(b) }() // the last of all: the container is deleted by then
+	if !o.Leave { // then they wait for the deletion
+		defer o.poststop(b) // the last of all: the container is deleted by then
+	}
 	defer func() { err = errors.Join(err, l.end(o.Leave)) }()
 	if err := l.claim.take(l.facts.ours()); err != nil {
 		return 0, fmt.Errorf("linux.cgroupsPath: %w", err)
@@ -65,7 +64,7 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if err != nil {
 		return code, err
 	}
-	o.notice(l.facts.Group)
+	o.outOfMemory(l.facts.Group)
 	if err := l.leave(); err != nil {
 		return 0, err
 	}
@@ -106,24 +105,30 @@ func (l *launch) foreground(step func(Step) error) (status unix.WaitStatus, code
 }
 
 // poststop runs the hooks of a container that is deleted, and tells of those that failed.
-func (o RunOptions) poststop(b *Bundle) {
-	if o.Leave {
-		return // they wait for the deletion
-	}
+func (o Options) poststop(b *Bundle) {
 	for _, warning := range b.Poststop(specs.State{ID: o.ID}) {
-		if o.Notice != nil {
-			o.Notice(warning.Error())
-		}
+		o.notify(warning.Error())
+	}
+}
+
+// notify tells a person something.
+func (o Options) notify(text string) {
+	if o.Notice != nil {
+		o.Notice(text)
 	}
 }
 
 // detach starts the container and leaves it to itself.
 func (l *launch) detach() (code int, err error) {
-	if _, err := l.program.Start(kernel.Options{Slots: l.slots, Cloned: l.claim.pass}); err != nil {
+	process, err := l.program.Start(kernel.Options{Slots: l.slots, Cloned: l.claim.pass})
+	if err != nil {
 		return execCode(err), errors.Join(explain(err), l.abandon())
 	}
 	l.release()
 	l.claim.pass()
+	if err := l.bundle.Poststart(specs.State{ID: l.options.ID, Pid: process.Pid}); err != nil {
+		return 0, errors.Join(err, l.instance.destroy(), l.instance.Close())
+	}
 	return 0, l.instance.Close()
 }
 
@@ -151,13 +156,10 @@ func (l *launch) end(leave bool) error {
 	return errors.Join(err, l.abandon())
 }
 
-// notice tells of processes that the kernel killed because the group was at its memory limit.
-func (o RunOptions) notice(g cgroups.Group) {
-	if o.Notice == nil {
-		return
-	}
+// outOfMemory tells of processes that the kernel killed because the group was at its memory limit.
+func (o Options) outOfMemory(g cgroups.Group) {
 	if kills, err := g.OOMKills(); err == nil && kills > 0 {
-		o.Notice(fmt.Sprintf("the container reached its memory limit, and the kernel killed %d of its processes", kills))
+		o.notify(fmt.Sprintf("the container reached its memory limit, and the kernel killed %d of its processes", kills))
 	}
 }
 

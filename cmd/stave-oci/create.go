@@ -34,6 +34,7 @@ func makingFlags(flags *flag.FlagSet) *making {
 // the command, with those that --preserve-fds names after them.
 func (m *making) load(g globals, id string) (*container.Bundle, error) {
 	m.options.ID, m.options.Root, m.options.Systemd = id, g.root, g.systemd
+	m.options.Rootless, m.options.Notice = g.rootless, g.warn
 	if err := container.CheckID(id); err != nil {
 		return nil, err
 	}

@@ -32,8 +32,8 @@ func kill(g globals, args []string) (int, error) {
 	flags := flag.NewFlagSet("kill", flag.ContinueOnError)
 	all := flags.Bool("all", false, "signal all processes of the container")
 	flags.BoolVar(all, "a", false, "signal all processes of the container")
-	if err := flags.Parse(args); err != nil {
-		return 0, parseError(err)
+	if err := parseFlags(flags, args); err != nil {
+		return 0, err
 	}
 	if n := flags.NArg(); n < 1 || n > 2 {
 		return 0, fmt.Errorf("kill takes the id of a container and a signal, %d arguments are given", n)
@@ -98,5 +98,5 @@ func remove(g globals, args []string) (int, error) {
 	case err != nil && (!*force || i == nil):
 		return 0, err
 	}
-	return 0, i.Delete(*force)
+	return 0, i.Delete(*force, g.warn)
 }

@@ -94,9 +94,12 @@ func (k kept) until(t *testing.T, want specs.ContainerState) {
 	witness.Until(t, fmt.Sprintf("the container is %s", want), func() bool { return k.state(t).Status == want })
 }
 
-// program is what a process executes.
+// program is what a process executes, "" once it has ended.
 func program(pid int) string {
-	name, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	name, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return ""
+	}
 	return filepath.Base(name)
 }
 

@@ -60,3 +60,9 @@ func (l *log) write(level, text string) {
 	}
 	fmt.Fprintf(f, "time=%q level=%s msg=%q\n", now, level, text)
 }
+
+// warn tells of what went wrong and is no reason to end.
+func (g globals) warn(text string) {
+	fmt.Fprintln(os.Stderr, "stave-oci: warning:", text)
+	g.log.write("warning", text)
+}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -32,7 +33,9 @@ const codeUnknown = 3
 type globals struct {
 	root    string // --root
 	systemd bool   // --systemd-cgroup
-	log     *log
+	// rootless is --rootless true: what an ordinary user may not set is left out. With false or auto it is refused.
+	rootless bool
+	log      *log
 }
 
 // commands lists what this program can do.
@@ -74,6 +77,7 @@ func dispatch(args []string) int {
 	g := globals{log: &log{}}
 	flags.StringVar(&g.root, "root", container.DefaultRoot(), "`folder` in which containers are kept")
 	flags.BoolVar(&g.systemd, "systemd-cgroup", false, "let systemd make cgroups; cgroupsPath is slice:prefix:name")
+	flags.Func("rootless", "true leaves out limits that the user has no cgroup for; false and auto refuse them", g.setRootless)
 	flags.StringVar(&g.log.file, "log", "", "`file` that errors are written to, too")
 	flags.StringVar(&g.log.format, "log-format", "text", "of that file: text or json")
 	flags.BoolVar(&g.log.debug, "debug", false, "write more: every kernel call that is planned")
@@ -90,6 +94,19 @@ func dispatch(args []string) int {
 		return 0
 	}
 	return g.command(flags.Args())
+}
+
+// setRootless reads --rootless.
+func (g *globals) setRootless(text string) error {
+	if text == "auto" {
+		return nil
+	}
+	is, err := strconv.ParseBool(text)
+	if err != nil {
+		return errors.New("one of true, false, auto")
+	}
+	g.rootless = is
+	return nil
 }
 
 // command runs one command and reports its error.

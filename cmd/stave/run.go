@@ -45,7 +45,7 @@ func runCommand() *cli.Command {
 		Flags: append(settingsFlags(), &cli.BoolFlag{Name: "step", Usage: "stop before each kernel call until Enter is pressed", DisableDefaultText: true}),
 		Action: func(c *cli.Context) error {
 			return withBundle(c, func(b *container.Bundle, id string) error {
-				o := container.RunOptions{Options: container.Options{ID: id}, Notice: notice}
+				o := container.RunOptions{Options: container.Options{ID: id, Notice: notice}}
 				if c.Bool("step") {
 					o.Step = newStepper(os.Stdin, os.Stderr).stop
 				}
