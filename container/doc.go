@@ -4,7 +4,7 @@
 //
 // A container is the list of kernel calls that the mechanism packages plan, joined in one order:
 //
-//	host       (cgroups: made and limited before the process exists; they come with that package)
+//	host       cgroup, made and limited before the process exists      package cgroups
 //	           clone, id maps
 //	container  signals, OOM score, namespaces, session
 //	           root file system: mounts, devices, masks          package chroot
@@ -15,7 +15,8 @@
 //
 // [Plan] is pure: it turns a [Bundle] and the [Facts] about this machine into a kernel.Program, or an
 // error that names the field of the configuration. [Run] executes the program in the foreground,
-// passes signals and the terminal through, reaps, and returns the command's own exit code.
+// passes signals and the terminal through, reaps, and returns the command's own exit code. [Create] executes it up to the
+// command, which an [Instance], the container as it is kept in a folder, starts, signals, joins and deletes.
 // [Script] writes the same program as a shell script.
 //
 // What the configuration asks for and this package can't do is refused, never ignored; fields that
@@ -24,5 +25,5 @@
 // Sources: OCI runtime specification 1.3 (config.md, config-linux.md, runtime.md), runc's behaviour
 // where the specification is silent.
 //
-// Read first: plan.go, then bundle.go and run_linux.go.
+// Read first: plan.go, then bundle.go and run_linux.go; then state.go, instance_linux.go and create_linux.go.
 package container
