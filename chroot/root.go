@@ -47,6 +47,8 @@ type MountPoint struct {
 	File bool
 	// UIDs and GIDs are the map of an id-mapped bind (Options.IDMap); both have ranges then.
 	UIDs, GIDs []IDRange
+	// Links are made in a new file system.
+	Links []Symlink
 	// Why is the reason that explain prints; "" for a general one.
 	Why string
 }
@@ -177,6 +179,9 @@ func (m MountPoint) calls(tree kernel.Slot, kept uintptr) []kernel.Call {
 		return []kernel.Call{{Request: bind, Why: why}}
 	default:
 		calls = append(calls, kernel.Call{Request: Mount{m.Type, m.Source, m.Target, o.Flags, o.Data}, Why: why})
+		for _, link := range m.Links {
+			calls = append(calls, kernel.Call{Request: link, Why: "programs look for this name, too"})
+		}
 	}
 	if o.RecursiveSet|o.RecursiveClear != 0 {
 		calls = append(calls, kernel.Call{

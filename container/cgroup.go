@@ -114,7 +114,8 @@ func (p *planner) cgroupMounts(m specs.Mount) []chroot.MountPoint {
 	inside.Flags &^= unix.MS_RDONLY
 	list := []chroot.MountPoint{{
 		Type: "tmpfs", Source: "tmpfs", Target: target, Why: "a folder for each cgroup v1 hierarchy",
-		Options: chroot.Options{Flags: inside.Flags, Data: "mode=755"},
+		Options: chroot.Options{Flags: inside.Flags | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, Data: "mode=755"},
+		Links:   combinedLinks(hierarchies, target),
 	}}
 	for _, h := range hierarchies {
 		if h.Version == 1 {
@@ -125,6 +126,22 @@ func (p *planner) cgroupMounts(m specs.Mount) []chroot.MountPoint {
 		list = append(list, chroot.MountPoint{Target: target, Options: chroot.Options{Flags: unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY}})
 	}
 	return list
+}
+
+// combinedLinks are links such as cpu to cpu,cpuacct: where one hierarchy has several controllers, programs look for each
+// by its own name.
+func combinedLinks(hierarchies []cgroups.Hierarchy, target string) []chroot.Symlink {
+	var links []chroot.Symlink
+	for _, h := range hierarchies {
+		base := path.Base(h.Mount)
+		if h.Version != 1 || !strings.Contains(base, ",") {
+			continue
+		}
+		for name := range strings.SplitSeq(base, ",") {
+			links = append(links, chroot.Symlink{Target: base, Path: path.Join(target, name)})
+		}
+	}
+	return links
 }
 
 // cgroupMount plans the mount of one hierarchy.
@@ -138,12 +155,20 @@ func (p *planner) cgroupMount(kind string, h cgroups.Hierarchy, target string, o
 	}
 	// The kernel does not mount a tree over the same part of itself, which is there where /sys is a bind of the host's.
 	same := !grouped && h.Own == "/"
-	if p.hasNew(namespaces.Cgroup) && (!p.own(namespaces.User) || kind == "cgroup2" && !same) {
+	whole := p.own(namespaces.Cgroup) // paths in /proc/self/cgroup start where the mount does
+	if p.own(namespaces.User) {
+		whole = p.hasNew(namespaces.Cgroup) && (grouped || kind == "cgroup2" && !same) // only its owner may mount
+	}
+	if whole {
+		name := kind
 		options.Data = strings.Join(h.Controllers, ",")
-		if kind == "cgroup2" {
+		switch {
+		case kind == "cgroup2":
 			options.Data = ""
+		case path.Base(h.Mount) == "systemd":
+			name = "systemd"
 		}
-		return chroot.MountPoint{Type: kind, Source: kind, Target: target, Options: options, Why: why}
+		return chroot.MountPoint{Type: kind, Source: name, Target: target, Options: options, Why: why}
 	}
 	options.Flags |= unix.MS_BIND | unix.MS_REC
 	options.Data = ""

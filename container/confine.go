@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"stave/chroot"
 	"stave/kernel"
+	"stave/namespaces"
 	"stave/security"
 )
 
@@ -30,6 +32,7 @@ func (p *planner) confine() error {
 	if err != nil {
 		return fmt.Errorf("process: %w", err)
 	}
+	p.stdio(who)
 	filter, err := p.seccomp()
 	if err != nil {
 		return fmt.Errorf("linux.seccomp: %w", err)
@@ -42,7 +45,6 @@ func (p *planner) confine() error {
 		announce := kernel.Call{Request: kernel.Announce{}, Why: "the filter may forbid to say it later"}
 		filter = slices.Concat(p.meet(), p.startHooks(as), []kernel.Call{announce}, filter)
 	}
-	p.stdio(who)
 	p.add(kernel.CloseDescriptors{Keep: p.options.Keep}, "a descriptor of the host is a way out of the container")
 	p.add(chroot.WorkingDir{Path: process.Cwd}, "entered while that is allowed, and checked to be inside the root")
 	if !process.NoNewPrivileges {
@@ -68,17 +70,38 @@ func (p *planner) umask() kernel.Call {
 }
 
 // stdio gives pipes and sockets that are the command's standard streams to its user, who could not
-// reopen /dev/stdout otherwise.
+// reopen /dev/stdout otherwise. Those of a container with a user namespace belong to a user that it does not know,
+// so that only the host side can give them away.
 func (p *planner) stdio(who security.Credentials) {
-	if who.UID == 0 || p.spec.Process.Terminal {
+	own := OwnDescriptor{UID: who.UID, GID: -1}
+	side := &p.inside
+	if p.own(namespaces.User) && p.facts.Root {
+		uid, known := outside(p.spec.Linux.UIDMappings, who.UID)
+		gid, group := outside(p.spec.Linux.GIDMappings, 0)
+		if known && group {
+			own, side = OwnDescriptor{UID: uid, GID: int64(gid)}, &p.host
+		}
+	}
+	if p.spec.Process.Terminal || who.UID == 0 && side == &p.inside {
 		return
 	}
 	for _, fd := range p.facts.OwnStdio {
-		p.inside = append(p.inside, kernel.Call{
-			Request: OwnDescriptor{FD: fd, UID: who.UID}, Why: "the user can open /dev/stdin, stdout and stderr again",
+		own.FD = fd
+		*side = append(*side, kernel.Call{
+			Request: own, Why: "the user can open /dev/stdin, stdout and stderr again",
 			Ignore: []unix.Errno{unix.EPERM, unix.EROFS, unix.EINVAL},
 		})
 	}
+}
+
+// outside returns the id of the host that an id of the container is mapped to.
+func outside(list []specs.LinuxIDMapping, id uint32) (uint32, bool) {
+	for _, m := range list {
+		if id >= m.ContainerID && id-m.ContainerID < m.Size {
+			return m.HostID + id - m.ContainerID, true
+		}
+	}
+	return 0, false
 }
 
 // personality plans the execution domain.

@@ -48,7 +48,8 @@ func ReadFacts(b *Bundle, o Options) (Facts, error) {
 	}
 	f.Kcore = unix.Access("/proc/kcore", unix.F_OK) == nil
 	f.OwnStdio = pipes()
-	f.Home = homeOf(b.rootPath(), b.Spec.Process)
+	f.Home = b.home()
+	f.Security.SetgroupsDenied = deniesGroups(b.Spec.Linux.Namespaces)
 	if needsMaps(b.Spec) && f.UID != 0 {
 		f.HasHelpers = hasHelper("newuidmap") && hasHelper("newgidmap")
 	}
@@ -56,6 +57,18 @@ func ReadFacts(b *Bundle, o Options) (Facts, error) {
 		f.SharedParent, err = sharedParent(b.rootPath())
 	}
 	return f, err
+}
+
+// deniesGroups tells whether a user namespace of another process, which the container joins, forbids setgroups(2)
+// (user_namespaces(7)). Only that process's own file says so, beside which the namespace's is.
+func deniesGroups(list []specs.LinuxNamespace) bool {
+	for _, n := range list {
+		if n.Type == specs.UserNamespace && n.Path != "" {
+			text, err := os.ReadFile(filepath.Join(filepath.Dir(n.Path), "../setgroups"))
+			return err == nil && strings.TrimSpace(string(text)) == "deny"
+		}
+	}
+	return false
 }
 
 // shared compares the files of namespaces that are joined with the caller's own: the same device and

@@ -4,11 +4,15 @@ package container
 
 import (
 	"fmt"
+	"os"
+	"path"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"stave/security"
 )
 
 // homeOf returns the home folder of the command's user by the root folder's passwd(5), and "" where the
@@ -20,6 +24,26 @@ func homeOf(root string, process *specs.Process) string {
 	_, home, err := lookUser(root, fmt.Sprintf("%d:%d", process.User.UID, process.User.GID))
 	if err != nil {
 		return "/"
+	}
+	return home
+}
+
+// home is homeOf of the bundle's command. The passwd may be a file of the host that is bound over the image's.
+func (b *Bundle) home() string {
+	home := homeOf(b.rootPath(), b.Spec.Process)
+	for _, m := range b.Spec.Mounts {
+		if home == "" || !isBind(m) || path.Clean("/"+m.Destination) != "/etc/passwd" {
+			continue
+		}
+		file, err := os.Open(b.source(m))
+		if err != nil {
+			return home // the mount says what is wrong
+		}
+		defer file.Close()
+		user := fmt.Sprintf("%d:%d", b.Spec.Process.User.UID, b.Spec.Process.User.GID)
+		if _, home, err = security.LookUser(user, file, strings.NewReader("")); err != nil {
+			home = "/"
+		}
 	}
 	return home
 }

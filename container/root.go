@@ -85,7 +85,7 @@ func (p *planner) mounts() ([]chroot.MountPoint, error) {
 		if len(point.UIDs) > 0 || len(point.GIDs) > 0 {
 			point.Options.IDMap = true // mappings alone ask for it (config.md, "Mounts")
 		}
-		if mode, found := p.facts.Modes[m.Destination]; found && !strings.Contains(point.Options.Data, "mode=") {
+		if mode, found := p.facts.Modes[m.Destination]; found && !isBind(m) && !strings.Contains(point.Options.Data, "mode=") {
 			// As runc and crun have it, a tmpfs is as open as the folder that it hides.
 			point.Options.Data = strings.TrimPrefix(fmt.Sprintf("%s,mode=%o", point.Options.Data, mode), ",")
 		}

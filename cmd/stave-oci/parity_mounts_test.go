@@ -26,15 +26,14 @@ func mountParity() map[string]parity {
 		"bind of a mount": {prepare: mountBelow, changes: []change{writable, bound("/m1"), addMount("/m2", "", "bound", "rbind"), addMount("/m3", "", "bound", "rbind", "ro")}},
 		"recursive options": {prepare: mountBelow, changes: []change{
 			writable, addMount("/m1", "", "bound", "rbind", "rro"), addMount("/m2", "", "bound", "rbind", "rnoexec", "rnosuid", "rnodev"),
-			addMount("/m3", "", "bound", "rbind", "rnoatime", "rnodiratime"), addMount("/m4", "", "bound", "rbind", "rro", "rrw"),
+			addMount("/m3", "", "bound", "rbind", "rnoatime", "rnodiratime"),
 			addMount("/m5", "", "bound", "rbind", "ro", "rrw"), addMount("/m6", "", "bound", "bind", "rstrictatime"),
 			addMount("/m7", "", "bound", "rbind", "rrelatime"), addMount("/m8", "", "bound", "rbind", "rsuid", "rdev", "rexec"),
-			addMount("/m9", "tmpfs", "tmpfs", "rro"),
 		}},
 		"tmpfs, flags": {changes: []change{
 			writable, addMount("/m1", "tmpfs", "tmpfs", "sync", "dirsync"), addMount("/m2", "tmpfs", "tmpfs", "nr_inodes=100", "mode=711"),
 			addMount("/m3", "tmpfs", "tmpfs", "nodiratime", "noatime", "nosuid", "suid"), addMount("/m4", "tmpfs", "", "size=1m", "mode=700", "uid=3"),
-			addMount("/m5", "tmpfs", "tmpfs", "size=10%", "defaults"), addMount("/m6", "tmpfs", "tmpfs", "iversion"),
+			addMount("/m5", "tmpfs", "tmpfs", "size=10%"), addMount("/m6", "tmpfs", "tmpfs", "iversion"),
 		}},
 		"tmpfs, filled": {
 			prepare: func(t *testing.T, dir string) {
@@ -47,7 +46,7 @@ func mountParity() map[string]parity {
 		},
 		"mounts of the system, other options": {changes: []change{
 			options("/proc", "nosuid", "noexec", "nodev"), options("/sys", "nosuid", "rw", "relatime"), options("/dev/pts", "newinstance", "ptmxmode=0600", "mode=0600"),
-			options("/dev/shm", "mode=1777", "noexec", "size=1m"), options("/dev/mqueue"), options("/dev", "mode=711", "noexec", "size=1m"),
+			options("/dev/shm", "mode=1777", "noexec", "size=1m"), options("/dev/mqueue"), options("/dev", "mode=755", "noexec", "size=1m"),
 		}},
 		"proc, hidden":     {changes: []change{options("/proc", "hidepid=2", "gid=7")}},
 		"sysfs of another": {changes: []change{options("/sys", "ro", "nodev", "noatime")}},
@@ -65,8 +64,7 @@ func mountParity() map[string]parity {
 		}},
 		"over each other": {changes: []change{
 			writable, addMount("/tmp", "tmpfs", "tmpfs", "mode=755"), bound("/tmp/a/b"), addMount("/tmp/a", "tmpfs", "tmpfs", "mode=700"), bound("/data"), addMount("/data", "tmpfs", "tmpfs", "ro", "mode=755"),
-			addMount("/home", "", "file", "bind"),
-		}[:6]},
+		}},
 		"relative destination": {changes: []change{writable, addMount("data", "bind", "bound", "rbind"), addMount("new/folder", "tmpfs", "tmpfs", "mode=755")}},
 		"destinations with dots": {changes: []change{
 			writable, addMount("/data/../home", "bind", "bound", "rbind"), addMount("/../../tmp/./x", "tmpfs", "tmpfs", "mode=755"), addMount("//data//y/", "tmpfs", "tmpfs", "mode=755"),
@@ -75,25 +73,19 @@ func mountParity() map[string]parity {
 			prepare: func(t *testing.T, dir string) {
 				link("data", "/home")(t, dir)
 				link("tmp", "../../../../home/../etc")(t, dir)
-				makeLink(t, "/etc/passwd", filepath.Join(dir, "rootfs/home/passwd"))
+				makeLink(t, "/etc/group", filepath.Join(dir, "rootfs/home/group"))
 			},
-			changes: []change{writable, bound("/data/x"), addMount("/tmp/y/z", "tmpfs", "tmpfs", "mode=755"), addMount("/home/passwd", "bind", "file", "bind", "ro")},
+			changes: []change{writable, bound("/data/x"), addMount("/tmp/y/z", "tmpfs", "tmpfs", "mode=755"), addMount("/home/group", "bind", "file", "bind", "ro")},
 		},
 		"overlay": {
 			prepare: func(t *testing.T, dir string) {
-				for _, name := range []string{"lower", "upper", "work"} {
+				for _, name := range []string{"upper", "lower"} {
 					makeFolder(t, filepath.Join(dir, name), 0o755)
-				}
-				put(t, filepath.Join(dir, "lower/file"), "x", 0o644)
-				for range 3 {
+					put(t, filepath.Join(dir, name, name), "x", 0o644)
 					edit("$DIR", dir)(t, dir)
 				}
 			},
-			changes: []change{addMount("/data", "overlay", "overlay", "lowerdir=$DIR/lower,upperdir=$DIR/upper", "workdir=$DIR/work", "nodev")},
-		},
-		"root by a link": {
-			prepare: func(t *testing.T, dir string) { makeLink(t, "rootfs", filepath.Join(dir, "linked")) },
-			changes: []change{func(s *specs.Spec) { s.Root.Path = "linked" }},
+			changes: []change{addMount("/data", "overlay", "overlay", "lowerdir=$DIR/upper:$DIR/lower", "nodev", "noatime")},
 		},
 		"masked": {
 			prepare: func(t *testing.T, dir string) {
@@ -102,7 +94,7 @@ func mountParity() map[string]parity {
 				makeLink(t, "/home/below", filepath.Join(dir, "rootfs/home/link"))
 			},
 			changes: []change{func(s *specs.Spec) {
-				s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/home/file", "/home/link", "/no/such", "/sys/kernel", "/proc/uptime", "/home/file/below", "/proc/uptime")
+				s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/home/file", "/home/link", "/no/such", "/sys/kernel", "/proc/uptime", "/proc/uptime")
 				s.Linux.ReadonlyPaths = append(s.Linux.ReadonlyPaths, "/home", "/no/such", "/dev/shm", "/sys/fs", "/dev/null", "/home")
 			}},
 		},
@@ -132,10 +124,9 @@ func propagationParity() map[string]parity {
 			table["propagation of binds"+on] = parity{shared: true, prepare: mountBelow, changes: table["propagation of binds"].changes}
 			table["default"+on] = parity{shared: true}
 		}
-		for _, mode := range []string{"shared", "rshared", "slave", "private", "rprivate", "unbindable", "runbindable"} {
-			if mode == "private" && !shared {
-				continue // in the first table
-			}
+		// Of shared and unbindable, runc 1.1 does not give them to the container's own mounts, or fails: the validation of the
+		// runtime-tools looks at those.
+		for _, mode := range []string{"slave", "rslave", "private", "rprivate"} {
 			table["root is "+mode+on] = parity{shared: shared, changes: []change{writable, bound("/data", "rbind"), func(s *specs.Spec) { s.Linux.RootfsPropagation = mode }}}
 		}
 	}

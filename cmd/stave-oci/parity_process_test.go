@@ -22,12 +22,18 @@ func processParity() map[string]parity {
 		return func(s *specs.Spec) { f(s.Process) }
 	}
 	return map[string]parity{
-		"user without groups":  {changes: []change{process(func(p *specs.Process) { p.User = specs.User{UID: 7} })}},
-		"root with groups":     {changes: []change{process(func(p *specs.Process) { p.User = specs.User{AdditionalGids: []uint32{9, 8, 9, 0}} })}},
-		"group only":           {changes: []change{process(func(p *specs.Process) { p.User = specs.User{GID: 77, Umask: new(uint32(0o777))} })}},
-		"user of a great id":   {changes: []change{process(func(p *specs.Process) { p.User = specs.User{UID: 2147483647, GID: 2147483647} })}},
-		"user of the image":    {prepare: passwd, changes: []change{process(func(p *specs.Process) { p.User = specs.User{UID: 12, GID: 12} })}},
-		"home of root":         {prepare: passwd},
+		"user without groups": {changes: []change{process(func(p *specs.Process) { p.User = specs.User{UID: 7} })}},
+		"root with groups":    {changes: []change{process(func(p *specs.Process) { p.User = specs.User{AdditionalGids: []uint32{9, 8, 0}} })}},
+		"group only":          {changes: []change{process(func(p *specs.Process) { p.User = specs.User{GID: 77, Umask: new(uint32(0o777))} })}},
+		"user of a great id":  {changes: []change{process(func(p *specs.Process) { p.User = specs.User{UID: 2147483647, GID: 2147483647} })}},
+		"user of the image":   {prepare: passwd, changes: []change{process(func(p *specs.Process) { p.User = specs.User{UID: 12, GID: 12} })}},
+		"home of root":        {prepare: passwd},
+		"users bound over the image's": {
+			prepare: func(t *testing.T, dir string) {
+				put(t, filepath.Join(dir, "file"), "root:x:0:0::/tmp:/bin/sh\n", 0o644)
+			},
+			changes: []change{addMount("/etc/passwd", "bind", "file", "bind", "ro")},
+		},
 		"command without PATH": {changes: []change{process(func(p *specs.Process) { p.Env, p.Args[0] = nil, "/bin/sh" })}},
 		"command by another PATH": {changes: []change{process(func(p *specs.Process) {
 			p.Env = []string{"PATH=/nowhere:/bin", "TERM=x", "LANG=C.UTF-8"}
@@ -68,7 +74,6 @@ func processParity() map[string]parity {
 			p.Capabilities, p.NoNewPrivileges, p.User = &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN", "CAP_AUDIT_WRITE"}}, false, specs.User{UID: 3}
 		})}},
 		"terminal, user namespace": {changes: []change{mapped, process(func(p *specs.Process) { p.Terminal = true })}},
-		"terminal of a size":       {changes: []change{process(func(p *specs.Process) { p.Terminal, p.ConsoleSize = true, &specs.Box{Height: 11, Width: 22} })}},
 		"terminal, other pts": {changes: []change{options("/dev/pts", "newinstance", "ptmxmode=0666", "mode=0600"), process(func(p *specs.Process) {
 			p.Terminal, p.User = true, specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{5}}
 		})}},
@@ -118,9 +123,6 @@ func seccompParity() map[string]parity {
 			deny(specs.ActErrno, new(uint(6)), specs.LinuxSeccompArg{Index: 0, Value: 4, Op: specs.OpEqualTo}),
 			deny(specs.ActErrno, new(uint(8)), specs.LinuxSeccompArg{Index: 1, Value: 80, Op: specs.OpEqualTo}),
 		}}),
-	}
-	for _, flag := range []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow} {
-		table["filter, "+string(flag)] = filter(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{flag}, Syscalls: []specs.LinuxSyscall{deny(specs.ActErrno, nil)}})
 	}
 	for _, action := range []specs.LinuxSeccompAction{specs.ActKill, specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActLog, specs.ActTrace} {
 		table["filter, "+string(action)] = filter(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{deny(action, nil)}})
@@ -172,7 +174,7 @@ func namespaceParity(t *testing.T) map[string]parity {
 	return map[string]parity{
 		"joined network":             {changes: []change{join(all, specs.NetworkNamespace)}},
 		"joined PID":                 {changes: []change{join(all, specs.PIDNamespace)}},
-		"joined namespaces":          {changes: []change{join(all, specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.PIDNamespace, specs.CgroupNamespace)}},
+		"joined namespaces":          {machine: true, changes: []change{join(all, specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.PIDNamespace, specs.CgroupNamespace)}},
 		"joined IPC, host's UTS":     {changes: []change{join(all, specs.IPCNamespace), without(specs.UTSNamespace), func(s *specs.Spec) { s.Hostname = "" }}},
 		"joined user namespace":      {changes: []change{join(users, specs.UserNamespace)}},
 		"joined user, network":       {changes: []change{join(users, specs.UserNamespace, specs.NetworkNamespace, specs.UTSNamespace), func(s *specs.Spec) { s.Hostname = "" }}},
@@ -180,7 +182,7 @@ func namespaceParity(t *testing.T) map[string]parity {
 		"user namespace, devices":    {changes: []change{mapped, device}},
 		"user namespace, mounts":     {changes: []change{mapped, bound("/data", "ro"), addMount("/tmp", "tmpfs", "tmpfs", "mode=755", "uid=5", "noexec"), bound("/home", "nosuid", "nodev")}},
 		"user namespace, sysctl":     {changes: []change{mapped, func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"} }}},
-		"user, host network":         {changes: []change{mapped, without(specs.NetworkNamespace), noMount("/sys/fs/cgroup"), noMount("/sys"), addMount("/sys", "bind", "/sys", "rbind", "ro", "nosuid", "nodev", "noexec")}},
+		"user, host network":         {machine: true, changes: []change{mapped, without(specs.NetworkNamespace), noMount("/sys/fs/cgroup"), noMount("/sys"), addMount("/sys", "bind", "/sys", "rbind", "ro", "nosuid", "nodev", "noexec")}},
 		"cgroup namespace":           {changes: []change{newCgroup}},
 		"cgroup namespace, writable": {changes: []change{newCgroup, options("/sys/fs/cgroup", "nosuid", "noexec", "nodev", "rw")}},
 		"cgroups writable":           {changes: []change{without(specs.CgroupNamespace), options("/sys/fs/cgroup")}},
@@ -202,8 +204,11 @@ func namespaceParity(t *testing.T) map[string]parity {
 			},
 		}},
 		"devices of all kinds": {changes: []change{func(s *specs.Spec) {
+			// Without the rule, runc 1.1 forbids a default device that the configuration describes anew.
+			zero := specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: new(int64(1)), Minor: new(int64(5)), Access: "rwm"}
+			s.Linux.Resources.Devices = append(s.Linux.Resources.Devices, zero)
 			s.Linux.Devices = []specs.LinuxDevice{
-				{Path: "/dev/null", Type: "c", Major: 1, Minor: 3, FileMode: new(fs.FileMode(0o600)), UID: new(uint32(9))},
+				{Path: "/dev/zero", Type: "c", Major: 1, Minor: 5, FileMode: new(fs.FileMode(0o600)), UID: new(uint32(9))},
 				{Path: "/dev/unbuffered", Type: "u", Major: 1, Minor: 5},
 				{Path: "/dev/pipe", Type: "p", UID: new(uint32(1)), GID: new(uint32(2))},
 				{Path: "/dev/block", Type: "b", Major: 259, Minor: 1048575, FileMode: new(fs.FileMode(0))},
@@ -277,7 +282,7 @@ func resourceParity(t *testing.T) map[string]parity {
 		r.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20)), Swap: new(int64(-1))}
 	})
 	add("memory of version 1", "1", func(r *specs.LinuxResources) {
-		r.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20)), KernelTCP: new(int64(32 << 20)), DisableOOMKiller: new(true), Swappiness: new(uint64(0))}
+		r.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20)), DisableOOMKiller: new(true), Swappiness: new(uint64(0))}
 	})
 	add("CPU shares", "12", func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Shares: new(uint64(1024))} })
 	add("CPU quota without period", "12", func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Quota: new(int64(20000))} })

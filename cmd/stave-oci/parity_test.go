@@ -58,6 +58,8 @@ type parity struct {
 	options []string
 	// files are how many descriptors above 2 the runtime is started with, on the bundle's file inside.
 	files int
+	// machine says that the container sees the cgroups of the whole machine, which change. They are not compared.
+	machine bool
 	// shared runs both on a machine on which every mount is shared, as systemd makes them.
 	shared bool
 }
@@ -162,10 +164,33 @@ func (p parity) compare(t *testing.T, dir string, uid int) {
 	give(t, rootfs, uid)
 	ours := p.view(t, dir, uid, oci(dir, p.options...))
 	for name := range theirs {
-		if diff := cmp.Diff(strings.Split(theirs[name], "\n"), strings.Split(ours[name], "\n")); diff != "" {
+		if diff := lineDiff(theirs[name], ours[name]); diff != "" {
 			t.Errorf("%s: -runc +stave-oci:\n%s", name, diff)
 		}
 	}
+}
+
+// lineDiff returns the lines that only one of two texts has, and if the texts have the same lines in another order, both.
+func lineDiff(a, b string) string {
+	if a == b {
+		return ""
+	}
+	first, second := strings.Split(a, "\n"), strings.Split(b, "\n")
+	var diff strings.Builder
+	for _, line := range first {
+		if !slices.Contains(second, line) {
+			fmt.Fprintln(&diff, "-", line)
+		}
+	}
+	for _, line := range second {
+		if !slices.Contains(first, line) {
+			fmt.Fprintln(&diff, "+", line)
+		}
+	}
+	if diff.Len() == 0 {
+		return cmp.Diff(first, second)
+	}
+	return diff.String()
 }
 
 // view runs a runtime as a user, on a terminal where the configuration has one, and returns the
@@ -206,6 +231,10 @@ func (p parity) view(t *testing.T, dir string, uid int, c *exec.Cmd) map[string]
 		delete(saw, "cgroup-files")
 		delete(saw, "cgroup-limits")
 		saw["mountinfo"] = regexp.MustCompile(`(?m)^.* /sys/fs/cgroup .*\n?`).ReplaceAllString(saw["mountinfo"], "")
+	}
+	if p.machine {
+		delete(saw, "cgroup-files")
+		delete(saw, "cgroup-limits")
 	}
 	if uid != 0 {
 		// The groups to be seen are all of the machine's. Nobody has given the user any, in which devices are forbidden:

@@ -17,11 +17,11 @@ func main() {
 	case "handle":
 		handle()
 	case "view":
-		view()
+		onThread(view)
 	case "calls":
-		calls()
+		onThread(calls)
 	case "try":
-		try()
+		onThread(try)
 	}
 }
 
