@@ -103,6 +103,11 @@ func (i *Instance) Delete(force bool, notice func(string)) error {
 		return fmt.Errorf("cannot delete container %s that is not stopped: %s", i.ID, s.Status)
 	}
 	b, unknown := i.bundle()
+	if unknown == nil && i.Created.IsZero() {
+		if err := i.recoverGroup(b.Spec); err != nil {
+			return err
+		}
+	}
 	if err := i.destroy(); err != nil || unknown != nil {
 		return err
 	}
@@ -112,6 +117,9 @@ func (i *Instance) Delete(force bool, notice func(string)) error {
 
 // interrupt kills the process of a container that another command may be making: that one then fails and cleans up.
 func (i *Instance) interrupt() error {
+	if _, known, err := i.life(); err != nil || !known {
+		return nil //nolint:nilerr // a broken file names no process; the cgroup has them all
+	}
 	if err := i.signal(unix.SIGKILL); err != nil && err != unix.ESRCH && err != unix.EINVAL {
 		return fmt.Errorf("kill %s: %w", i.ID, err)
 	}

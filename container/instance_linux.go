@@ -144,12 +144,17 @@ func (i *Instance) load() error {
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("container %s: its creation was interrupted; stave-oci delete --force %s removes what is left", i.ID, i.ID)
 	}
+	r := record{}
 	if err == nil {
-		err = json.Unmarshal(data, &i.record)
+		err = json.Unmarshal(data, &r)
+	}
+	if err == nil && (r.ID != i.ID || r.Created.IsZero()) {
+		err = fmt.Errorf("it is not the state of this container")
 	}
 	if err != nil {
 		return fmt.Errorf("container %s: %s: %w; stave-oci delete --force %s removes it", i.ID, i.path(stateName), err, i.ID)
 	}
+	i.record = r
 	return nil
 }
 
@@ -179,7 +184,7 @@ func (i *Instance) life() (life, bool, error) {
 	}
 	l, err := parseLife(string(text))
 	if err != nil {
-		return l, false, fmt.Errorf("%s: %w", i.path(pidName), err)
+		return l, false, fmt.Errorf("container %s: %s: %w; stave-oci delete --force %s removes it", i.ID, i.path(pidName), err, i.ID)
 	}
 	return l, true, nil
 }

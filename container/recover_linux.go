@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"stave/cgroups"
+)
+
+// recoverGroup finds the cgroup of a container whose state can't be read, by the configuration that is kept and the id: what
+// is removed with it, and who is killed. Of the folders only the container's own are taken for its.
+func (i *Instance) recoverGroup(s *specs.Spec) error {
+	layout, err := cgroups.Read()
+	if err != nil {
+		return err
+	}
+	root, name := cgroups.Root(), ""
+	if s.Linux != nil {
+		name = s.Linux.CgroupsPath
+	}
+	if name == "" && !root {
+		name = i.ID
+	}
+	if i.Cgroup, err = layout.Group(name, i.ID); err != nil {
+		return fmt.Errorf("%s: linux.cgroupsPath: %w", i.path(configFile), err)
+	}
+	if strings.Count(name, ":") == 2 && !exists(i.Cgroup) { // --systemd-cgroup has slice:prefix:name
+		if i.Unit, err = cgroups.ParseUnit(name, i.ID, !root); err != nil {
+			return err
+		}
+		home, err := i.Unit.Home()
+		if err != nil {
+			return err
+		}
+		if i.Cgroup, err = layout.UnitGroup(i.Unit, home); err != nil {
+			return err
+		}
+	}
+	i.Cgroup.Folders = slices.Clone(i.Cgroup.Folders)
+	for n, f := range i.Cgroup.Folders {
+		i.Cgroup.Folders[n].New = []string{f.Path}
+	}
+	return nil
+}
+
+// exists tells whether any folder of a group is there.
+func exists(g cgroups.Group) bool {
+	return slices.ContainsFunc(g.Folders, func(f cgroups.Folder) bool { return unix.Access(f.Path, unix.F_OK) == nil })
+}
