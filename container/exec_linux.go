@@ -30,6 +30,8 @@ type ExecOptions struct {
 	IgnorePaused bool
 	// Cgroup, if set, is a cgroup below the container's for the process; it must be there.
 	Cgroup string
+	// Planned, if set, is told of each call of the program before the first is done.
+	Planned func(Step)
 }
 
 // Process returns the container's own process as its configuration has it, for the caller to change.
@@ -98,7 +100,7 @@ func (i *Instance) prepareExec(o ExecOptions) (*launch, error) {
 	}
 	l := &launch{
 		bundle: b, slots: map[kernel.Slot]int{}, joins: true,
-		options: Options{ID: i.ID, Keep: o.Keep, PidFile: o.PidFile, ConsoleSocket: o.ConsoleSocket, Detach: o.Detach},
+		options: Options{ID: i.ID, Keep: o.Keep, PidFile: o.PidFile, ConsoleSocket: o.ConsoleSocket, Detach: o.Detach, Planned: o.Planned},
 	}
 	if l.facts, err = i.execFacts(b, pid, o.Cgroup); err != nil {
 		return l, err
@@ -113,7 +115,9 @@ func (i *Instance) prepareExec(o ExecOptions) (*launch, error) {
 	if life, _, err := i.life(); err != nil || !life.alive() { // what was opened is its own only if it still is
 		return l, errors.Join(fmt.Errorf("%w: %s has just ended", ErrNotRunning, i.ID), err)
 	}
-	l.program, err = planExec(b, l.facts, l.options, joins)
+	if l.program, err = planExec(b, l.facts, l.options, joins); err == nil {
+		l.planned()
+	}
 	return l, err
 }
 

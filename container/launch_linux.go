@@ -58,11 +58,25 @@ func prepare(b *Bundle, o Options) (l *launch, err error) {
 			return l, err
 		}
 	}
-	if l.program, err = Plan(b, l.facts, l.options); err != nil || l.instance == nil {
+	if l.program, err = Plan(b, l.facts, l.options); err != nil {
 		return l, err
+	}
+	l.planned()
+	if l.instance == nil {
+		return l, nil
 	}
 	l.instance.record = newRecord(b, l.facts, o, l.program.Rest())
 	return l, l.instance.save(b)
+}
+
+// planned tells of the program, if the caller wants that.
+func (l *launch) planned() {
+	if l.options.Planned == nil {
+		return
+	}
+	for _, step := range l.program.Steps() {
+		l.options.Planned(step)
+	}
 }
 
 // yield leaves out limits that the caller has no cgroup for, if he wants that.

@@ -32,6 +32,8 @@ type Options struct {
 	ConsoleSocket string
 	// Detach leaves the container to itself once its command runs.
 	Detach bool
+	// Planned, if set, is told of each call of the program before the first is done.
+	Planned func(Step)
 	// Hold makes the container's process wait for its start; [Create] sets it.
 	Hold bool
 	// Folder is the one in which the container is kept, below Root.

@@ -26,6 +26,8 @@ type RunOptions struct {
 	Options
 	// Step, if set, is called before each call of the program.
 	Step func(Step) error
+	// NoSubreaper leaves the orphans of a container that has no PID namespace of its own to the caller's reaper.
+	NoSubreaper bool
 	// Leave keeps the container, stopped, until it is deleted.
 	Leave bool
 }
@@ -57,8 +59,10 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	if o.Step != nil {
 		l.claim.pass() // a person takes his time
 	}
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return 0, fmt.Errorf("become the reaper of the container's orphans: %w", err)
+	if !o.NoSubreaper {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return 0, fmt.Errorf("become the reaper of the container's orphans: %w", err)
+		}
 	}
 	status, code, err := l.foreground(o.Step)
 	if err != nil {

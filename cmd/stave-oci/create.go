@@ -34,7 +34,7 @@ func makingFlags(flags *flag.FlagSet) *making {
 // the command, with those that --preserve-fds names after them.
 func (m *making) load(g globals, id string) (*container.Bundle, error) {
 	m.options.ID, m.options.Root, m.options.Systemd = id, g.root, g.systemd
-	m.options.Rootless, m.options.Notice = g.rootless, g.warn
+	m.options.Rootless, m.options.Notice, m.options.Planned = g.rootless, g.warn, g.log.planned()
 	if err := container.CheckID(id); err != nil {
 		return nil, err
 	}
@@ -96,6 +96,7 @@ func run(g globals, args []string) (int, error) {
 	var o container.RunOptions
 	flags.BoolVar(&m.options.Detach, "detach", false, "leave the container to itself once its command runs")
 	flags.BoolVar(&m.options.Detach, "d", false, "leave the container to itself once its command runs")
+	flags.BoolVar(&o.NoSubreaper, "no-subreaper", false, "leave orphans of a container without a PID namespace to the caller's reaper")
 	flags.BoolVar(&o.Leave, "keep", false, "keep the container after its end, until it is deleted")
 	if err := parse(flags, args, 1); err != nil {
 		return 0, err

@@ -79,9 +79,10 @@ func execFlags(flags *flag.FlagSet) *execution {
 func execute(g globals, args []string) (int, error) {
 	flags := flag.NewFlagSet("exec", flag.ContinueOnError)
 	e := execFlags(flags)
-	if err := flags.Parse(args); err != nil {
-		return 0, parseError(err)
+	if err := parseFlags(flags, args); err != nil {
+		return 0, err
 	}
+	e.Planned = g.log.planned()
 	if flags.NArg() == 0 || flags.NArg() == 1 && e.process == "" {
 		return 0, errors.New("exec takes the id of a container and a command, or --process FILE with it")
 	}

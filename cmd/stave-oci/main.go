@@ -70,17 +70,8 @@ func dispatch(args []string) int {
 		fmt.Fprintln(os.Stderr, "stave-oci:", err)
 		return 1
 	}
-	flags := flag.NewFlagSet("stave-oci", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // errors are printed here
-	showVersion := flags.Bool("version", false, "print the version")
-	flags.BoolVar(showVersion, "v", false, "print the version")
 	g := globals{log: &log{}}
-	flags.StringVar(&g.root, "root", container.DefaultRoot(), "`folder` in which containers are kept")
-	flags.BoolVar(&g.systemd, "systemd-cgroup", false, "let systemd make cgroups; cgroupsPath is slice:prefix:name")
-	flags.Func("rootless", "true leaves out limits that the user has no cgroup for; false and auto refuse them", g.setRootless)
-	flags.StringVar(&g.log.file, "log", "", "`file` that errors are written to, too")
-	flags.StringVar(&g.log.format, "log-format", "text", "of that file: text or json")
-	flags.BoolVar(&g.log.debug, "debug", false, "write more: every kernel call that is planned")
+	flags, showVersion := g.flags()
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		usage(os.Stdout)
@@ -94,6 +85,21 @@ func dispatch(args []string) int {
 		return 0
 	}
 	return g.command(flags.Args())
+}
+
+// flags are the options before the command, and whether the version is asked for.
+func (g *globals) flags() (flags *flag.FlagSet, showVersion *bool) {
+	flags = flag.NewFlagSet("stave-oci", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // errors are printed by report
+	showVersion = flags.Bool("version", false, "print the version")
+	flags.BoolVar(showVersion, "v", false, "print the version")
+	flags.StringVar(&g.root, "root", container.DefaultRoot(), "`folder` in which containers are kept")
+	flags.BoolVar(&g.systemd, "systemd-cgroup", false, "let systemd make cgroups; cgroupsPath is slice:prefix:name")
+	flags.Func("rootless", "`true` leaves out limits that the user has no cgroup for; false and auto refuse them", g.setRootless)
+	flags.StringVar(&g.log.file, "log", "", "`file` that errors are written to, too")
+	flags.StringVar(&g.log.format, "log-format", "text", "of that file: `text|json`")
+	flags.BoolVar(&g.log.debug, "debug", false, "write more: every kernel call that is planned")
+	return flags, showVersion
 }
 
 // setRootless reads --rootless.
@@ -134,38 +140,24 @@ func (g globals) command(args []string) int {
 			return 0
 		case err == nil:
 			return code
-		case !errors.Is(err, errUsage):
-			g.report(err)
 		}
+		g.report(err)
 		return max(code, 1)
 	}
 	g.report(fmt.Errorf("unknown command %q; stave-oci help lists them", args[0]))
 	return codeUnknown
 }
 
-// report prints an error, and writes it into the log.
-func (g globals) report(err error) {
-	fmt.Fprintln(os.Stderr, "stave-oci:", err)
-	g.log.write("error", err.Error())
-}
-
-// errUsage stands for a mistake on the command line that has been printed already.
-var errUsage = errors.New("wrong use")
-
-// usage prints the commands.
+// usage prints the commands and the options before them.
 func usage(w io.Writer) {
-	fmt.Fprintln(w, "stave-oci: the OCI runtime of stave\n\nusage: stave-oci [--version] [--root DIR] [--systemd-cgroup] [--log FILE] [--log-format text|json] [--debug] COMMAND")
+	fmt.Fprintln(w, "stave-oci: the OCI runtime of stave\n\nusage: stave-oci [OPTIONS] COMMAND [OPTIONS OF THE COMMAND]")
+	g := globals{log: &log{}}
+	flags, _ := g.flags()
+	printFlags(w, flags)
+	fmt.Fprintln(w, "\nstave-oci help COMMAND lists the options of one of these:")
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-11s%s\n             %s\n", c.name, c.help, c.args)
 	}
-}
-
-// parseError is what is left to say after flag.Parse failed: it has printed its error.
-func parseError(err error) error {
-	if errors.Is(err, flag.ErrHelp) {
-		return err
-	}
-	return errUsage
 }
 
 // parseFlags reads a command's options. Asking for help prints it.
@@ -188,6 +180,11 @@ func help(w io.Writer, flags *flag.FlagSet) {
 			fmt.Fprintf(w, "stave-oci %s: %s\n\nusage: stave-oci %s %s\n", c.name, c.help, c.name, c.args)
 		}
 	}
+	printFlags(w, flags)
+}
+
+// printFlags lists options.
+func printFlags(w io.Writer, flags *flag.FlagSet) {
 	flags.VisitAll(func(f *flag.Flag) {
 		value, text := flag.UnquoteUsage(f)
 		dashes := "--"
