@@ -109,12 +109,8 @@ func checkStrings(s *specs.Spec) error {
 // be a promise not kept.
 func checkUnsupported(s *specs.Spec) error {
 	asked := map[string]bool{
-		"process.scheduler":       s.Process.Scheduler != nil,
-		"process.ioPriority":      s.Process.IOPriority != nil,
-		"process.execCPUAffinity": s.Process.ExecCPUAffinity != nil,
-		"linux.intelRdt":          s.Linux.IntelRdt != nil,
-		"linux.memoryPolicy":      s.Linux.MemoryPolicy != nil,
-		"linux.netDevices":        len(s.Linux.NetDevices) > 0,
+		"linux.intelRdt":   s.Linux.IntelRdt != nil,
+		"linux.netDevices": len(s.Linux.NetDevices) > 0,
 	}
 	for field, is := range asked {
 		if is {

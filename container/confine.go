@@ -25,6 +25,9 @@ func (p *planner) confine() error {
 		return fmt.Errorf("process.rlimits: %w", err)
 	}
 	p.inside = append(p.inside, limits...)
+	if err := p.shares(); err != nil {
+		return err
+	}
 	if err := p.personality(); err != nil {
 		return err
 	}
@@ -57,6 +60,28 @@ func (p *planner) confine() error {
 		p.add(security.NoNewPrivileges{}, "set-user-ID programs and file capabilities give nothing")
 		p.inside = append(p.inside, filter...)
 	}
+	return nil
+}
+
+// shares plans which part of processors, disks and memory nodes the command gets.
+func (p *planner) shares() error {
+	process := p.spec.Process
+	scheduler, err := security.Scheduler(process.Scheduler)
+	if err != nil {
+		return fmt.Errorf("process.scheduler: %w", err)
+	}
+	disks, err := security.IOPriority(process.IOPriority)
+	if err != nil {
+		return fmt.Errorf("process.ioPriority: %w", err)
+	}
+	memory, err := security.MemoryPolicy(p.spec.Linux.MemoryPolicy)
+	if err != nil {
+		return fmt.Errorf("linux.memoryPolicy: %w", err)
+	}
+	if _, _, err := security.ExecAffinity(process.ExecCPUAffinity); err != nil { // it is for those who join, later
+		return fmt.Errorf("process.execCPUAffinity.%w", err)
+	}
+	p.inside = slices.Concat(p.inside, scheduler, disks, memory)
 	return nil
 }
 

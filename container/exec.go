@@ -24,7 +24,7 @@ func planExec(b *Bundle, f Facts, o Options, joins []namespaces.Join) (kernel.Pr
 		p.joined[j.Kind] = true
 	}
 	for _, part := range []func() error{
-		p.start, func() error { p.join(joins); return nil }, p.labels, p.execTerminal, p.confine, p.command,
+		p.start, func() error { return p.join(joins) }, p.labels, p.execTerminal, p.confine, p.command,
 	} {
 		if err := part(); err != nil {
 			return kernel.Program{}, err
@@ -35,9 +35,13 @@ func planExec(b *Bundle, f Facts, o Options, joins []namespaces.Join) (kernel.Pr
 
 // join plans the way into cgroup and namespaces. What the host's /proc is still needed for is opened before it is out of sight:
 // the one of the container may be anything.
-func (p *planner) join(joins []namespaces.Join) {
-	slot, open, enter := p.facts.Group.Enter(p.facts.Born)
-	p.inside = append(p.inside, enter...)
+func (p *planner) join(joins []namespaces.Join) error {
+	initial, final, err := security.ExecAffinity(p.spec.Process.ExecCPUAffinity)
+	if err != nil {
+		return fmt.Errorf("process.execCPUAffinity.%w", err)
+	}
+	slot, open, enter := p.facts.Group.Enter(p.facts.Born && len(initial) == 0)
+	p.inside = slices.Concat(p.inside, initial, enter, final)
 	p.add(security.NonDumpable{}, "nobody in the namespaces may look into this process, or at its binary, before execve")
 	p.add(OpenFolder{Path: "/proc", Slot: slotProc}, "the host's, which shows this process whatever the container has mounted there")
 	host, inside := namespaces.Config{Joins: joins, Cgroup: slot}.Plan()
@@ -52,6 +56,7 @@ func (p *planner) join(joins []namespaces.Join) {
 			Why: "keys of the host's session are not for the container",
 		})
 	}
+	return nil
 }
 
 // slotProc holds the host's /proc.
@@ -130,6 +135,15 @@ func processFor(own, asked *specs.Process) *specs.Process {
 	}
 	if p.ApparmorProfile == "" {
 		p.ApparmorProfile = own.ApparmorProfile
+	}
+	if p.ExecCPUAffinity == nil {
+		p.ExecCPUAffinity = own.ExecCPUAffinity
+	}
+	if p.Scheduler == nil {
+		p.Scheduler = own.Scheduler
+	}
+	if p.IOPriority == nil {
+		p.IOPriority = own.IOPriority
 	}
 	if p.SelinuxLabel == "" {
 		p.SelinuxLabel = own.SelinuxLabel

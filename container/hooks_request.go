@@ -28,11 +28,8 @@ type RuntimeHook struct {
 // String names the hook.
 func (r RuntimeHook) String() string { return hookWords(r.Point, r.Number, r.Hook) }
 
-// Shell enters the namespaces of the script, which the container's process has left: it is there that this is run.
-func (r RuntimeHook) Shell() string {
-	enter := `nsenter --target "$host" --mount --uts --ipc --net --pid --cgroup `
-	return hookShell(r.State, `"$(cut -d' ' -f4 /proc/self/stat)"`, enter, r.State.Bundle, r.Hook)
-}
+// Shell is the command with the state in a pipe.
+func (r RuntimeHook) Shell() string { return hookShell(r.State, "$pid", "", r.State.Bundle, r.Hook) }
 
 // Assemble adds nothing: Do runs the hook.
 func (r RuntimeHook) Assemble(*kernel.Assembler) {}
@@ -116,7 +113,13 @@ type ContainerHook struct {
 func (c ContainerHook) String() string { return hookWords(c.Point, c.Number, c.Hook) }
 
 // Shell is the command with the state in a pipe. In a script the container's process is the shell.
-func (c ContainerHook) Shell() string { return hookShell(c.State, "$$", "", c.Dir, c.Hook) }
+func (c ContainerHook) Shell() string { return c.shell("", "") }
+
+// shell is the command with words before the programs env(1) and timeout(1).
+func (c ContainerHook) shell(beforeEnv, beforeTimeout string) string {
+	text := hookShell(c.State, "$$", beforeEnv, c.Dir, c.Hook)
+	return strings.Replace(text, "| timeout ", "| "+beforeTimeout+"timeout ", 1)
+}
 
 // Assemble forks, executes, waits, and looks how the hook ended. A hook that may not take long is waited for with
 // epoll_wait(2) on its descriptor (pidfd_open(2)); the kill then comes too late, or just in time.

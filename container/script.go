@@ -94,13 +94,16 @@ func (s *script) inside(who security.Credentials) {
 // process writes the commands of the container's process.
 func (s *script) process(who security.Credentials) {
 	for _, c := range s.program.Container {
-		if _, ok := c.Request.(security.SetLimit); ok {
-			s.command(c) // before pivot_root, as prlimit(1) is a program of the host
+		switch c.Request.(type) {
+		case security.SetLimit, security.SetScheduler, security.SetIOPriority:
+			s.command(c) // before pivot_root, as prlimit(1), chrt(1) and ionice(1) are programs of the host
 		}
 	}
 	for _, c := range s.program.Container[len(s.plan.entering):] {
-		switch c.Request.(type) {
-		case security.SetLimit, kernel.Wait, namespaces.Open, namespaces.Join, namespaces.Unshare, namespaces.MoveOn, namespaces.BecomeRoot:
+		switch r := c.Request.(type) {
+		case kernel.Wait:
+			s.askForHooks(r)
+		case security.SetLimit, namespaces.Open, namespaces.Join, namespaces.Unshare, namespaces.MoveOn, namespaces.BecomeRoot:
 			continue // done outside, by nsenter and unshare
 		case chroot.Pivot:
 			s.pivot(c)
@@ -110,6 +113,40 @@ func (s *script) process(who security.Credentials) {
 			s.command(c)
 		}
 	}
+}
+
+// askForHooks lets the container's process wait for the hooks outside, see [script.runtimeHooks].
+func (s *script) askForHooks(w kernel.Wait) {
+	if w.Point != pointHooks || len(s.runtimeHooks()) == 0 {
+		return // what the host does at other points is done outside, before
+	}
+	s.line("# %s", w)
+	s.line(`cut -d' ' -f4 /proc/self/stat >&5; read -r said <&6; [ "$said" = done ]; exec 5<&- 6<&-`)
+}
+
+// runtimeHooks lists the hooks in the namespaces of whoever runs the script.
+func (s *script) runtimeHooks() []kernel.Call {
+	return slices.DeleteFunc(slices.Clone(s.program.Host), func(c kernel.Call) bool {
+		_, ok := c.Request.(RuntimeHook)
+		return !ok
+	})
+}
+
+// hooks writes a process outside that runs the hooks there as soon as it is told the number of the container's process.
+func (s *script) hooks() {
+	hooks := s.runtimeHooks()
+	if len(hooks) == 0 {
+		return
+	}
+	s.line("# a process that runs the hooks outside of the container, when all is mounted")
+	s.line("pipes=$(mktemp -d); mkfifo $pipes/ask $pipes/answer; exec 5<>$pipes/ask 6<>$pipes/answer; rm -r $pipes")
+	s.line("{ read -r pid <&5; exec 5<&-")
+	for _, c := range hooks {
+		s.comment(fmt.Sprintf("%s: %s", c, c.Why))
+		s.line("%s &&", c.Shell())
+	}
+	s.line("echo done >&6 || echo failed >&6; } &")
+	s.line(`undo="kill $! 2>/dev/null || :; $undo"`)
 }
 
 // pivot writes the change of root. Afterwards the programs of the host are gone from every path, but
@@ -134,6 +171,13 @@ func (s *script) execute(who security.Credentials) {
 	s.line("# become the container's user with its capabilities, and execute its command")
 	s.line("%s", security.Umask{Mask: mask}.Shell())
 	setpriv := kernel.Quote(who.Setpriv()[1:]...)
+	for _, c := range s.program.Container {
+		if hook, ok := c.Request.(ContainerHook); ok && hook.Point == pointStartContainer {
+			s.comment(fmt.Sprintf("%s: %s", c, c.Why))
+			hook.Dir = process.Cwd
+			s.line("%s", hook.shell(`"${old[@]}" ./usr/bin/setpriv `+kernel.Quote(who.Setpriv()[1:]...)+` "${old[@]}" ./usr/bin/`, `"${old[@]}" ./usr/bin/`))
+		}
+	}
 	command := s.program.Container[len(s.program.Container)-1].Request.(kernel.Exec)
 	env := kernel.Quote(slices.Concat([]string{"-i", "-C", process.Cwd}, command.Env, command.Args)...)
 	s.line(`exec "${old[@]}" ./usr/bin/setpriv %s "${old[@]}" ./usr/bin/env %s`, setpriv, env)
@@ -154,6 +198,7 @@ func (s *script) outside() {
 		prefix = append(prefix, j.Shell())
 	}
 	unshare := append([]string{"unshare"}, kernel.UnshareOptions(flags&^unix.CLONE_NEWUSER)...)
+	s.hooks()
 	words := strings.Join(slices.Concat(prefix, unshare, []string{"--fork"}), " ")
 	s.line("# new namespaces: %s", kernel.NamespaceNames(flags))
 	if len(s.plan.grouping) == 0 {

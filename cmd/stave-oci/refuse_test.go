@@ -138,7 +138,16 @@ func fieldRefusals() map[string]refusal {
 		}, say: []string{"hooks.createRuntime[0].path", "not absolute"}},
 		"scheduler": {change: func(s *specs.Spec) {
 			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedFIFO}
-		}, say: []string{"process.scheduler"}},
+		}, say: []string{"process.scheduler: priority 0"}},
+		"I/O priority": {change: func(s *specs.Spec) {
+			s.Process.IOPriority = &specs.LinuxIOPriority{Class: "best"}
+		}, say: []string{`process.ioPriority: unknown class "best"`}},
+		"memory policy": {change: func(s *specs.Spec) {
+			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: "MPOL_BIND"}
+		}, say: []string{"linux.memoryPolicy: the mode MPOL_BIND needs nodes"}},
+		"affinity": {change: func(s *specs.Spec) {
+			s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "x"}
+		}, say: []string{`process.execCPUAffinity.initial "x"`}},
 	}
 }
 
