@@ -56,7 +56,7 @@ func SealedCopy() (*os.File, error) {
 // descriptor it is the same program, but whoever opens its /proc/PID/exe opens it on that mount, which can't be written to
 // (mount_setattr(2), Linux 5.12). It costs a tenth of a [SealedCopy], and needs CAP_SYS_ADMIN.
 func LockedCopy() (*os.File, error) {
-	fd, err := unix.OpenTree(unix.AT_FDCWD, "/proc/self/exe", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_FOLLOW)
+	fd, err := unix.OpenTree(unix.AT_FDCWD, "/proc/self/exe", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("mount the program once more: %w", err)
 	}
@@ -76,7 +76,8 @@ func Locked() bool {
 // Displaced reports whether the running program is not the file that its own name leads to. So it is for
 // a program of the host that was started inside a container by /proc/self/exe: the path it came by is
 // not in the container's root. It must then do nothing: its arguments are the container's choice, and
-// whatever it starts in there could keep its /proc/PID/exe open and write to the host's file later.
+// whatever it starts in there could keep its /proc/PID/exe open and write to the host's file later. A copy that nobody can
+// write to has no name of its own, and nothing to fear.
 func Displaced() bool {
 	running, err := os.Stat("/proc/self/exe")
 	if err != nil {
@@ -87,5 +88,5 @@ func Displaced() bool {
 		return true
 	}
 	named, err := os.Stat(name)
-	return (err != nil || !os.SameFile(running, named)) && !Sealed()
+	return (err != nil || !os.SameFile(running, named)) && !Sealed() && !Locked()
 }

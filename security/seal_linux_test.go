@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"stave/internal/witness"
 	"stave/kernel"
 )
 
@@ -25,7 +26,7 @@ func TestShebangReachesTheProgram(t *testing.T) {
 	env := []string{sayVariable + "=1"}
 	calls := []kernel.Call{{Request: NonDumpable{}}, {Request: kernel.Exec{Args: []string{script}, Env: env}}}
 	text, _ := runProgram(t, kernel.Program{Host: []kernel.Call{{Request: kernel.Clone{}}}, Container: calls})
-	if want := "sealed false, open for writing:"; !strings.HasPrefix(text, want) {
+	if want := "sealed false, displaced false, open for writing:"; !strings.HasPrefix(text, want) {
 		t.Errorf("the program says %q, want %q", text, want)
 	}
 }
@@ -40,7 +41,7 @@ func TestSealedCopyCantBeWritten(t *testing.T) {
 	command := exec.Command(fmt.Sprintf("/proc/self/fd/%d", memory.Fd()))
 	command.Env = []string{sayVariable + "=1"}
 	text, err := command.Output() // on stderr a test that counts coverage may warn
-	if want := "sealed true, open for writing: text file busy\n"; string(text) != want {
+	if want := "sealed true, displaced false, open for writing: text file busy\n"; string(text) != want {
 		t.Errorf("the copy says %q (%v), want %q", text, err, want)
 	}
 	// Once nobody executes it, the host's file could be opened for writing; this one never can be written.
@@ -57,6 +58,30 @@ func TestSealedCopyCantBeWritten(t *testing.T) {
 	}
 }
 
+// TestLockedCopyCantBeWritten executes the program on its own mount, and asks the kernel whether it could be written there
+// if nobody executed it: that is the first thing that open(2) finds.
+func TestLockedCopyCantBeWritten(t *testing.T) {
+	witness.Need(t, "root")
+	program, err := LockedCopy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	path := fmt.Sprintf("/proc/self/fd/%d", program.Fd())
+	command := exec.Command(path)
+	command.Env = []string{sayVariable + "=1"}
+	text, err := command.Output()
+	if want := "sealed true, displaced false, open for writing: text file busy\n"; string(text) != want {
+		t.Errorf("the copy says %q (%v), want %q", text, err, want)
+	}
+	if err := unix.Access(path, unix.W_OK); err != unix.EROFS {
+		t.Errorf("access for writing says %v, want EROFS", err)
+	}
+	if err := unix.Access("/proc/self/exe", unix.W_OK); err != nil || Locked() {
+		t.Errorf("the test itself is said to be locked: %v, access for writing says %v", Locked(), err)
+	}
+}
+
 // sayVariable makes this program say whether it is sealed, instead of running tests.
 const sayVariable = "STAVE_SAY_SEALED"
 
@@ -66,7 +91,7 @@ func saySealed() {
 	if err == nil {
 		f.Close()
 	}
-	fmt.Printf("sealed %v, open for writing: %v\n", Sealed(), errors.Unwrap(err))
+	fmt.Printf("sealed %v, displaced %v, open for writing: %v\n", Sealed() || Locked(), Displaced(), errors.Unwrap(err))
 }
 
 func BenchmarkSealedCopy(b *testing.B) {
