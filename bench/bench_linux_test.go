@@ -29,7 +29,10 @@ func TestRun(t *testing.T) {
 	if err := run(t.Context(), &out, bin, 2); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"fork and exec  ", "unshare  ", "stave-oci run  ", "stave-oci run / unshare", "stave-oci run, limited  ", "left out: stave run: "} {
+	for _, want := range []string{
+		"fork and exec  ", "unshare  ", "stave-oci run  ", "stave-oci run / unshare", "stave-oci run, limited  ", "stave-oci create+start+delete  ",
+		"stave-oci exec  ", "stave-oci exec / crun exec", "waiting process of stave-oci  ", "left out: stave run: ",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, out.String())
 		}

@@ -26,8 +26,10 @@ func makeBundle(dir, oci string) error {
 	if err != nil {
 		return fmt.Errorf("busybox, as a static program, is needed (Debian: busybox-static): %w", err)
 	}
-	if err := copyFile(busybox, filepath.Join(bin, "true")); err != nil {
-		return err
+	for _, name := range []string{"true", "sleep"} {
+		if err := copyFile(busybox, filepath.Join(bin, name)); err != nil {
+			return err
+		}
 	}
 	writer, err := exec.LookPath("runc")
 	if err != nil {
@@ -56,6 +58,17 @@ func makeLimited(dir, other string) error {
 		spec.Root.Path = filepath.Join(other, "rootfs")
 		limits.Devices = spec.Linux.Resources.Devices
 		spec.Linux.Resources = limits
+	})
+}
+
+// makeIdle makes a bundle in dir with the root file system of another one, whose command does nothing for long.
+func makeIdle(dir, other string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	return adapt(filepath.Join(other, "config.json"), filepath.Join(dir, "config.json"), func(spec *specs.Spec) {
+		spec.Root.Path = filepath.Join(other, "rootfs")
+		spec.Process.Args = []string{"/bin/sleep", "1000000"}
 	})
 }
 

@@ -58,6 +58,6 @@ func run(ctx context.Context, out io.Writer, bin string, rounds int) (err error)
 	if err := b.measure(ctx, rounds); err != nil {
 		return err
 	}
-	fmt.Fprint(out, table(b.subjects), "\n", verdict(b.subjects, goals()), "\n", b.sizes())
+	fmt.Fprint(out, table(b.subjects), "\n", verdict(b.subjects, goals()), "\n", b.sizes(), b.waiting())
 	return nil
 }

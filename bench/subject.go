@@ -20,20 +20,31 @@ const (
 	nameCrun    = "crun run"
 	nameUnshare = "unshare"
 	limited     = ", limited" // after the name of a runtime: the bundle with limits
+	cycle       = " create+start+delete"
+	inside      = " exec"
 )
 
 // subject is one program that is timed.
 type subject struct {
 	name    string
-	args    []string
-	view    *view // nil: in the machine's own mount namespace
+	args    []string // the program and its arguments
+	view    *view    // nil: in the machine's own mount namespace
 	samples []sample
+
+	// With runtime, which is a program with its options, what is timed happens to a container of its own: either all
+	// that is done to one (cycle), or args, which run inside one that runs already.
+	runtime []string
+	cycle   bool
+	id      string
 }
 
 // bench is all that is timed, and where.
 type bench struct {
+	dir         string // for temporary files
 	bin, bundle string
-	limited     string   // the bundle with limits
+	limited     string // the bundle with limits
+	idle        string // the bundle whose command waits
+	running     []*container
 	errors      *os.File // standard error of the programs
 	view        *view
 	subjects    []*subject
@@ -41,11 +52,15 @@ type bench struct {
 
 // newBench makes the bundle in dir. bin is the folder of stave's programs.
 func newBench(dir, bin string) (*bench, error) {
-	b := &bench{bin: bin, bundle: filepath.Join(dir, "bundle"), limited: filepath.Join(dir, "limited")}
+	b := &bench{dir: dir, bin: bin}
+	b.bundle, b.limited, b.idle = filepath.Join(dir, "bundle"), filepath.Join(dir, "limited"), filepath.Join(dir, "idle")
 	if err := makeBundle(b.bundle, filepath.Join(bin, "stave-oci")); err != nil {
 		return nil, err
 	}
 	if err := makeLimited(b.limited, b.bundle); err != nil {
+		return nil, err
+	}
+	if err := makeIdle(b.idle, b.bundle); err != nil {
 		return nil, err
 	}
 	var err error
@@ -60,8 +75,9 @@ func newBench(dir, bin string) (*bench, error) {
 	return b, nil
 }
 
-// close lets go of the view and the file.
+// close ends what runs, and lets go of the view and the file.
 func (b *bench) close() {
+	b.end()
 	b.view.close()
 	b.errors.Close()
 }
@@ -70,23 +86,33 @@ func (b *bench) close() {
 // view, so that they make cgroups in the same hierarchies.
 func (b *bench) candidates(dir string) []*subject {
 	id := fmt.Sprintf("stave-bench-%d", os.Getpid())
-	inside := filepath.Join(b.bundle, "rootfs", "bin", "true")
-	oci := filepath.Join(b.bin, "stave-oci")
+	command := filepath.Join(b.bundle, "rootfs", "bin", "true")
+	oci := []string{filepath.Join(b.bin, "stave-oci"), "--root", filepath.Join(dir, "stave-oci")}
 	crun, runc := []string{"crun", "--root", filepath.Join(dir, "crun")}, []string{"runc", "--root", filepath.Join(dir, "runc")}
 	run := func(runtime []string, bundle string) []string {
 		return slices.Concat(runtime, []string{"run", "--bundle", bundle, id})
 	}
-	unshare := []string{"unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", inside}
+	unshare := []string{"unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", command}
+	all := func(name string, runtime []string, v *view) *subject {
+		return &subject{name: name + cycle, args: runtime, runtime: runtime, cycle: true, view: v, id: id}
+	}
+	within := func(name string, runtime []string, v *view) *subject {
+		id := id + "-" + name
+		args := slices.Concat(runtime, []string{"exec", id, "/bin/true"})
+		return &subject{name: name + inside, args: args, runtime: runtime, view: v, id: id}
+	}
 	return []*subject{
-		{name: "fork and exec", args: []string{inside}},
-		{name: "stave-oci --version", args: []string{oci, "--version"}},
+		{name: "fork and exec", args: []string{command}},
+		{name: "stave-oci --version", args: []string{oci[0], "--version"}},
 		{name: nameUnshare, args: unshare},
-		{name: nameStave, args: run([]string{oci}, b.bundle)},
+		{name: nameStave, args: run(oci, b.bundle)},
 		{name: nameCrun, args: run(crun, b.bundle), view: b.view},
 		{name: nameRunc, args: run(runc, b.bundle)},
-		{name: nameStave + limited, args: run([]string{oci}, b.limited), view: b.view},
+		{name: nameStave + limited, args: run(oci, b.limited), view: b.view},
 		{name: nameCrun + limited, args: run(crun, b.limited), view: b.view},
 		{name: nameRunc + limited, args: run(runc, b.limited), view: b.view},
+		all("stave-oci", oci, nil), all("crun", crun, b.view), all("runc", runc, nil),
+		within("stave-oci", oci, nil), within("crun", crun, b.view), within("runc", runc, nil),
 		{name: "stave run", args: []string{filepath.Join(b.bin, "stave"), "run", "lab", "true"}},
 	}
 }
@@ -101,6 +127,13 @@ func (b *bench) choose(out io.Writer) {
 			return true
 		}
 		s.args[0] = path
+		if s.runtime != nil && !s.cycle {
+			err = b.begin(s)
+		}
+		if err != nil {
+			fmt.Fprintln(out, "left out:", err)
+			return true
+		}
 		if _, err := b.time(s); err != nil {
 			fmt.Fprintln(out, "left out:", err)
 			return true

@@ -78,6 +78,9 @@ func goals() []goal {
 		{nameStave, nameUnshare, 2},
 		{nameStave + limited, nameRunc + limited, 0.25},
 		{nameStave + limited, nameCrun + limited, 0.8},
+		{"stave-oci" + cycle, "runc" + cycle, 0.25},
+		{"stave-oci" + cycle, "crun" + cycle, 0.8},
+		{"stave-oci" + inside, "crun" + inside, 0.8},
 	}
 }
 
@@ -85,12 +88,12 @@ func goals() []goal {
 // is within the goal. A goal whose peer was left out is said to be not measured.
 func verdict(subjects []*subject, goals []goal) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "%-46s%10s%10s%10s\n", "ratio", "goal", "medians", "minimums")
+	fmt.Fprintf(&out, "%-60s%10s%10s%10s\n", "ratio", "goal", "medians", "minimums")
 	for _, g := range goals {
 		name := g.what + " / " + g.peer
 		what, peer := samplesOf(subjects, g.what), samplesOf(subjects, g.peer)
 		if len(what) == 0 || len(peer) == 0 {
-			fmt.Fprintf(&out, "%-46s%10.2f%10s%10s  not measured\n", name, g.ratio, "-", "-")
+			fmt.Fprintf(&out, "%-60s%10.2f%10s%10s  not measured\n", name, g.ratio, "-", "-")
 			continue
 		}
 		ratio := float64(median(what, wall)) / float64(median(peer, wall))
@@ -99,7 +102,7 @@ func verdict(subjects []*subject, goals []goal) string {
 		if ratio > g.ratio {
 			word = "not reached"
 		}
-		fmt.Fprintf(&out, "%-46s%10.2f%10.2f%10.2f  %s\n", name, g.ratio, ratio, least, word)
+		fmt.Fprintf(&out, "%-60s%10.2f%10.2f%10.2f  %s\n", name, g.ratio, ratio, least, word)
 	}
 	return out.String()
 }

@@ -50,10 +50,10 @@ func TestTable(t *testing.T) {
 func TestVerdict(t *testing.T) {
 	list := []*subject{{name: "we", samples: samples(1, 2, 3)}, {name: "slow", samples: samples(4, 8, 12)}, {name: "quick", samples: samples(1, 1, 1)}}
 	got := verdict(list, []goal{{"we", "slow", 0.25}, {"we", "quick", 1.5}, {"we", "missing", 1}})
-	want := "ratio                                               goal   medians  minimums\n" +
-		"we / slow                                           0.25      0.25      0.25  reached\n" +
-		"we / quick                                          1.50      2.00      1.00  not reached\n" +
-		"we / missing                                        1.00         -         -  not measured\n"
+	want := "ratio                                                             goal   medians  minimums\n" +
+		"we / slow                                                         0.25      0.25      0.25  reached\n" +
+		"we / quick                                                        1.50      2.00      1.00  not reached\n" +
+		"we / missing                                                      1.00         -         -  not measured\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("the verdict differs (-want +got):\n", diff)
 	}

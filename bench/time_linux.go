@@ -21,12 +21,13 @@ func (b *bench) time(s *subject) (sample, error) {
 	}
 	var taken sample
 	var err error
-	run := func() { taken, err = once(b.command(s)) }
-	if s.view != nil {
-		s.view.do(run)
-	} else {
-		run()
-	}
+	s.view.do(func() {
+		if s.cycle {
+			taken, err = b.cycle(s)
+		} else {
+			taken, err = once(b.command(s.args))
+		}
+	})
 	if err != nil {
 		text := make([]byte, 2000)
 		n, _ := b.errors.ReadAt(text, 0)
@@ -37,8 +38,8 @@ func (b *bench) time(s *subject) (sample, error) {
 
 // command returns a program ready to start. Its environment has PATH alone: GODEBUG or a locale would
 // make some of the programs slower than others.
-func (b *bench) command(s *subject) *exec.Cmd {
-	c := exec.Command(s.args[0], s.args[1:]...)
+func (b *bench) command(args []string) *exec.Cmd {
+	c := exec.Command(args[0], args[1:]...)
 	c.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	c.Dir = b.bundle
 	c.Stderr = b.errors

@@ -109,6 +109,10 @@ func enterView(dir string, hierarchies []string) error {
 
 // do runs a function on the view's thread and waits for it.
 func (v *view) do(job func()) {
+	if v == nil {
+		job()
+		return
+	}
 	done := make(chan struct{})
 	v.jobs <- func() {
 		defer close(done)
