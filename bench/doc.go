@@ -15,7 +15,7 @@
 //
 //   - runc and crun run the same bundle. crun 1.8 refuses the mixed layout of cgroups (v1 hierarchies
 //     beside a v2 tree): there it is started inside a mount namespace that shows the v1 hierarchies
-//     alone, which is made once, before anything is timed (view_linux.go);
+//     alone;
 //   - unshare (util-linux) makes the same namespaces and nothing else: no mounts, no devices, no
 //     limits. It is what the kernel costs;
 //   - fork and exec of the same /bin/true is the floor.
@@ -28,7 +28,8 @@
 // container ends, untimed. The rows "exec" run /bin/true in a container that runs already. At last the memory of the
 // process that waits between create and start is looked at.
 //
-// All three runtimes keep their containers below the temporary folder.
+// All three runtimes keep their containers in /run, which is a tmpfs here as on nearly every machine, whatever this one has:
+// they are started in a mount namespace that is made once (view_linux.go).
 //
 // A peer that is not installed, or can't run the bundle, is named and left out. Everything that is
 // made lies in one temporary folder, which is removed. It needs root.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -146,8 +147,20 @@ func (b *bench) sizeOfWaiting(s *subject) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	c.settle()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", c.pid))
 	return private(string(text)), errors.Join(err, b.remove(c))
+}
+
+// settle waits until the container's process sleeps: it may be on its way still when its creator has ended.
+func (c *container) settle() {
+	for range 1000 {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.pid))
+		if _, after, _ := strings.Cut(string(text), ") "); err != nil || strings.HasPrefix(after, "S ") {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // private adds up the memory of a process that is its alone, in bytes (proc_pid_smaps(5)).

@@ -46,7 +46,7 @@ type bench struct {
 	idle        string // the bundle whose command waits
 	running     []*container
 	errors      *os.File // standard error of the programs
-	view        *view
+	plain, v1   *view
 	subjects    []*subject
 }
 
@@ -67,28 +67,30 @@ func newBench(dir, bin string) (*bench, error) {
 	if b.errors, err = os.Create(filepath.Join(dir, "stderr")); err != nil {
 		return nil, err
 	}
-	if b.view, err = newView(filepath.Join(dir, "view")); err != nil {
+	if b.plain, b.v1, err = newViews(filepath.Join(dir, "view")); err != nil {
 		b.errors.Close()
 		return nil, err
 	}
-	b.subjects = b.candidates(dir)
+	b.subjects = b.candidates()
 	return b, nil
 }
 
 // close ends what runs, and lets go of the view and the file.
 func (b *bench) close() {
 	b.end()
-	b.view.close()
+	b.plain.close()
+	if b.v1 != b.plain {
+		b.v1.close()
+	}
 	b.errors.Close()
 }
 
-// candidates are the programs that would be timed, from the least to the most. With limits all three runtimes are in the
+// candidates are the programs that would be timed, from the least to the most. With limits all three runtimes are in crun's
 // view, so that they make cgroups in the same hierarchies.
-func (b *bench) candidates(dir string) []*subject {
+func (b *bench) candidates() []*subject {
 	id := fmt.Sprintf("stave-bench-%d", os.Getpid())
 	command := filepath.Join(b.bundle, "rootfs", "bin", "true")
-	oci := []string{filepath.Join(b.bin, "stave-oci"), "--root", filepath.Join(dir, "stave-oci")}
-	crun, runc := []string{"crun", "--root", filepath.Join(dir, "crun")}, []string{"runc", "--root", filepath.Join(dir, "runc")}
+	oci, crun, runc := []string{filepath.Join(b.bin, "stave-oci")}, []string{"crun"}, []string{"runc"}
 	run := func(runtime []string, bundle string) []string {
 		return slices.Concat(runtime, []string{"run", "--bundle", bundle, id})
 	}
@@ -105,14 +107,14 @@ func (b *bench) candidates(dir string) []*subject {
 		{name: "fork and exec", args: []string{command}},
 		{name: "stave-oci --version", args: []string{oci[0], "--version"}},
 		{name: nameUnshare, args: unshare},
-		{name: nameStave, args: run(oci, b.bundle)},
-		{name: nameCrun, args: run(crun, b.bundle), view: b.view},
-		{name: nameRunc, args: run(runc, b.bundle)},
-		{name: nameStave + limited, args: run(oci, b.limited), view: b.view},
-		{name: nameCrun + limited, args: run(crun, b.limited), view: b.view},
-		{name: nameRunc + limited, args: run(runc, b.limited), view: b.view},
-		all("stave-oci", oci, nil), all("crun", crun, b.view), all("runc", runc, nil),
-		within("stave-oci", oci, nil), within("crun", crun, b.view), within("runc", runc, nil),
+		{name: nameStave, args: run(oci, b.bundle), view: b.plain},
+		{name: nameCrun, args: run(crun, b.bundle), view: b.v1},
+		{name: nameRunc, args: run(runc, b.bundle), view: b.plain},
+		{name: nameStave + limited, args: run(oci, b.limited), view: b.v1},
+		{name: nameCrun + limited, args: run(crun, b.limited), view: b.v1},
+		{name: nameRunc + limited, args: run(runc, b.limited), view: b.v1},
+		all("stave-oci", oci, b.plain), all("crun", crun, b.v1), all("runc", runc, b.plain),
+		within("stave-oci", oci, b.plain), within("crun", crun, b.v1), within("runc", runc, b.plain),
 		{name: "stave run", args: []string{filepath.Join(b.bin, "stave"), "run", "lab", "true"}},
 	}
 }

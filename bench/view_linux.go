@@ -15,27 +15,39 @@ import (
 // cgroupRoot is where the machine's cgroup hierarchies are mounted.
 const cgroupRoot = "/sys/fs/cgroup"
 
-// view is a thread in a mount namespace of its own, in which /sys/fs/cgroup shows the v1 hierarchies
-// alone. What the thread starts is born there. A nil view stands for a machine that needs none.
+// view is a thread in a mount namespace of its own, in which /run is a tmpfs, as it is on nearly every machine: there the
+// runtimes keep their containers. In some views /sys/fs/cgroup shows the v1 hierarchies alone. What the thread starts is
+// born there. A nil view is the machine's own namespace.
 type view struct {
 	jobs chan func()
 	done chan struct{}
 }
 
-// newView makes a view on a machine with the mixed layout, and nothing on others. dir is a folder to
-// be made.
-func newView(dir string) (*view, error) {
+// newViews makes a view of the cgroups as they are, and one for crun: on a machine with the mixed layout that shows the v1
+// hierarchies, on others it is the same. dir is a folder to be made.
+func newViews(dir string) (plain, v1 *view, err error) {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	if plain, err = newView(dir, nil); err != nil {
+		return nil, nil, err
 	}
 	hierarchies, mixed := hierarchiesV1(string(text))
 	if !mixed {
-		return nil, nil
+		return plain, plain, nil
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, err
+	if v1, err = newView(dir, hierarchies); err != nil {
+		plain.close()
 	}
+	return plain, v1, err
+}
+
+// newView makes a view, of these hierarchies alone if there are any.
+func newView(dir string, hierarchies []string) (*view, error) {
 	v := &view{make(chan func()), make(chan struct{})}
 	made := make(chan error)
 	go func() {
@@ -52,7 +64,7 @@ func newView(dir string) (*view, error) {
 		}
 	}()
 	if err := <-made; err != nil {
-		return nil, fmt.Errorf("a view of cgroup v1 for crun: %w", err)
+		return nil, fmt.Errorf("a mount namespace for the runtimes: %w", err)
 	}
 	return v, nil
 }
@@ -87,6 +99,9 @@ func enterView(dir string, hierarchies []string) error {
 		return fmt.Errorf("unshare: %w", err)
 	}
 	if err := mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE); err != nil {
+		return err
+	}
+	if err := mount("tmpfs", "/run", "tmpfs", 0); err != nil || len(hierarchies) == 0 {
 		return err
 	}
 	if err := mount("tmpfs", dir, "tmpfs", 0); err != nil {
