@@ -59,7 +59,7 @@ func (i *Instance) bundle() (*Bundle, error) {
 // Exec runs a process in a container until it ends, or with Detach until it has begun, and returns its exit code as [Run]
 // does. The process is a child of the caller.
 func (i *Instance) Exec(o ExecOptions) (code int, err error) {
-	if err := protectProgram(); err != nil {
+	if err := ProtectProgram(); err != nil {
 		return 0, err
 	}
 	l, err := i.prepareExec(o)

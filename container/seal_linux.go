@@ -35,12 +35,13 @@ func sealProgram(spec *specs.Spec) error {
 	if !joins {
 		return nil
 	}
-	return protectProgram()
+	return ProtectProgram()
 }
 
-// protectProgram makes this program run from where nobody can write to it, unless it does already. It does not return when
-// it changes the program.
-func protectProgram() error {
+// ProtectProgram makes this program run from where nobody can write to it, unless it does already. It does not return when
+// it changes the program: what was done before is done again. [Instance.Exec] calls it; a program that is to execute
+// something does so before it reads anything.
+func ProtectProgram() error {
 	if security.Locked() || security.Sealed() {
 		return nil
 	}

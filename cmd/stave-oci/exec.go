@@ -86,6 +86,9 @@ func execute(g globals, args []string) (int, error) {
 	if flags.NArg() == 0 || flags.NArg() == 1 && e.process == "" {
 		return 0, errors.New("exec takes the id of a container and a command, or --process FILE with it")
 	}
+	if err := container.ProtectProgram(); err != nil {
+		return codeExec, err
+	}
 	i, err := container.Find(g.root, flags.Arg(0))
 	if err != nil {
 		return codeExec, err
