@@ -3,7 +3,9 @@
 package container
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -12,6 +14,19 @@ import (
 
 	"stave/cgroups"
 )
+
+// recover finds out what there is to remove of a container whose state can't be read. Unknown is why its configuration
+// can't be read either, nil if it can.
+func (i *Instance) recover(b *Bundle, unknown error, o Options) error {
+	if unknown == nil {
+		return i.recoverGroup(b.Spec)
+	}
+	_, begun, err := i.life()
+	if begun || err != nil || !errors.Is(unknown, os.ErrNotExist) { // else nothing was made of it yet
+		o.notify(fmt.Sprintf("container %s: %v: if it had a cgroup, that is not known any more, and stays with all that runs in it", i.ID, unknown))
+	}
+	return nil
+}
 
 // recoverGroup finds the cgroup of a container whose state can't be read, by the configuration that is kept and the id: what
 // is removed with it, and who is killed. Of the folders only the container's own are taken for its.

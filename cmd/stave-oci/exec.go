@@ -36,6 +36,7 @@ func (w *words) Set(text string) error {
 type execution struct {
 	container.ExecOptions
 	process, user, cwd, apparmor string
+	label                        string
 	tty, noNewPrivileges         bool
 	env, caps, gids              words
 }
@@ -49,6 +50,7 @@ func execFlags(flags *flag.FlagSet) *execution {
 	flags.BoolVar(&e.IgnorePaused, "ignore-paused", false, "also in a container that is paused")
 	flags.StringVar(&e.Cgroup, "cgroup", "", "a cgroup below the container's: [CONTROLLERS:]`path`")
 	flags.StringVar(&e.apparmor, "apparmor", "", "AppArmor `profile`")
+	flags.StringVar(&e.label, "process-label", "", "SELinux `label`")
 	flags.BoolVar(&e.noNewPrivileges, "no-new-privs", false, "set-user-ID programs give nothing")
 	flags.StringVar(&e.cwd, "cwd", "", "`folder` to start in")
 	for _, f := range []struct {
@@ -128,6 +130,9 @@ func (e *execution) read(i *container.Instance, args []string) (*specs.Process, 
 	}
 	if e.apparmor != "" {
 		p.ApparmorProfile = e.apparmor
+	}
+	if e.label != "" {
+		p.SelinuxLabel = e.label
 	}
 	p.NoNewPrivileges = p.NoNewPrivileges || e.noNewPrivileges
 	e.addCapabilities(p)

@@ -78,7 +78,7 @@ func TestDeletePaused(t *testing.T) {
 	must(t, "start", k.id)
 	must(t, "pause", k.id)
 	must(t, "delete", "--force", k.id)
-	if left := groupsNamed(t, k.id); len(left) > 0 || program(k.pid) != "." {
+	if left := groupsNamed(t, k.id); len(left) > 0 || program(k.pid) != "" {
 		t.Errorf("left are the cgroups %q, and process %d runs %q", left, k.pid, program(k.pid))
 	}
 }
