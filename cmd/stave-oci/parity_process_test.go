@@ -230,8 +230,11 @@ func newCgroup(s *specs.Spec) {
 // holder starts a process in new namespaces, which lives until the test ends.
 func holder(t *testing.T, flags uintptr) int {
 	t.Helper()
-	c := exec.Command("busybox", "sleep", "100000")
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
+	c := exec.Command("busybox", "cat")
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
+	if _, err := c.StdinPipe(); err != nil { // it ends when this test does, however that ends
+		t.Fatal(err)
+	}
 	if flags&unix.CLONE_NEWUSER != 0 {
 		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 100000, Size: 65536}}
 		c.SysProcAttr.UidMappings, c.SysProcAttr.GidMappings = ids, ids
@@ -275,6 +278,9 @@ func resourceParity(t *testing.T) map[string]parity {
 			table[name] = parity{changes: []change{func(s *specs.Spec) { f(s.Linux.Resources) }}}
 		}
 	}
+	if _, err := os.Stat("/sys/fs/cgroup/cpuacct"); err == nil {
+		table["combined controllers"] = parity{combined: true}
+	}
 	add("memory, unlimited", "12", func(r *specs.LinuxResources) {
 		r.Memory = &specs.LinuxMemory{Limit: new(int64(-1)), Swap: new(int64(-1))}
 	})
@@ -304,6 +310,41 @@ func resourceParity(t *testing.T) map[string]parity {
 		r.Unified = map[string]string{"memory.high": "50000000", "pids.max": "66", "cpu.weight": "77", "memory.swap.max": "0"}
 	})
 	return table
+}
+
+// combineControllers shows the calling thread, which is in a mount namespace of its own, the machine's v1 hierarchies with that
+// of cpu mounted as the one of both, cpu and cpuacct, by the name that systemd gives it.
+func combineControllers(t *testing.T, dir string) {
+	t.Helper()
+	list, err := os.ReadDir("/sys/fs/cgroup")
+	if err == nil {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	if err == nil {
+		err = unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755")
+	}
+	for _, hierarchy := range list {
+		name := hierarchy.Name()
+		switch name {
+		case "cpuacct", "unified":
+			continue
+		case "cpu":
+			name = "cpu,cpuacct"
+		}
+		if err == nil {
+			makeFolder(t, filepath.Join(dir, name), 0o755)
+			err = unix.Mount(filepath.Join("/sys/fs/cgroup", hierarchy.Name()), filepath.Join(dir, name), "", unix.MS_BIND, "")
+		}
+	}
+	if err == nil {
+		err = unix.Unmount("/sys/fs/cgroup", unix.MNT_DETACH)
+	}
+	if err == nil {
+		err = unix.Mount(dir, "/sys/fs/cgroup", "", unix.MS_MOVE, "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // disk returns the number of a disk of the machine.
