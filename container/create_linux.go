@@ -61,6 +61,9 @@ func (i *Instance) Start() error {
 
 // poststart runs the hooks that follow the start. When one of them fails the container is killed.
 func (i *Instance) poststart(s State) error {
+	if !i.Hooked {
+		return nil
+	}
 	b, err := i.bundle()
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func (i *Instance) killAll(signal unix.Signal, pid int) error {
 
 // Delete removes a container that has stopped, or was created and not started: its cgroup and its folder. With force it
 // first kills one that runs, and removes what is left of one whose creation was interrupted. Notice, if set, is told of
-// poststop hooks that failed.
+// poststop hooks that failed, and of a cgroup that can't be found any more.
 func (i *Instance) Delete(force bool, notice func(string)) error {
 	if force {
 		if err := i.interrupt(); err != nil {
@@ -102,13 +102,17 @@ func (i *Instance) Delete(force bool, notice func(string)) error {
 	if !force && !slices.Contains([]specs.ContainerState{specs.StateStopped, specs.StateCreated}, s.Status) {
 		return fmt.Errorf("cannot delete container %s that is not stopped: %s", i.ID, s.Status)
 	}
-	b, unknown := i.bundle()
-	if unknown == nil && i.Created.IsZero() {
-		if err := i.recoverGroup(b.Spec); err != nil {
+	var b *Bundle
+	var unknown error
+	if i.Hooked || i.Created.IsZero() {
+		b, unknown = i.bundle()
+	}
+	if i.Created.IsZero() {
+		if err := i.recover(b, unknown, Options{Notice: notice}); err != nil {
 			return err
 		}
 	}
-	if err := i.destroy(); err != nil || unknown != nil {
+	if err := i.destroy(); err != nil || unknown != nil || b == nil {
 		return err
 	}
 	Options{Notice: notice, ID: i.ID}.poststop(b)

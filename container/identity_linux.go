@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"stave/kernel"
 	"stave/security"
 )
 
@@ -146,7 +147,7 @@ func MappedRoot() (uid, gid int) {
 
 // userName is the name of a user of this machine, or his number.
 func userName(uid int) string {
-	passwd, err := os.Open("/etc/passwd")
+	passwd, err := kernel.Open("/etc/passwd", unix.O_RDONLY, 0)
 	if err != nil {
 		return strconv.Itoa(uid)
 	}

@@ -55,6 +55,8 @@ type record struct {
 	Created     time.Time         `json:"created"`
 	UID         int               `json:"uid"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// Hooked tells that the configuration has hooks: else those who come later need not read it.
+	Hooked bool `json:"hooked,omitempty"`
 	// Cgroup is the container's group, and Unit the unit of systemd that it is of, if it is one.
 	Cgroup cgroups.Group `json:"cgroup"`
 	Unit   cgroups.Unit  `json:"unit,omitzero"`
