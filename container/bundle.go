@@ -109,8 +109,7 @@ func checkStrings(s *specs.Spec) error {
 // be a promise not kept.
 func checkUnsupported(s *specs.Spec) error {
 	asked := map[string]bool{
-		"linux.intelRdt":   s.Linux.IntelRdt != nil,
-		"linux.netDevices": len(s.Linux.NetDevices) > 0,
+		"linux.intelRdt": s.Linux.IntelRdt != nil,
 	}
 	for field, is := range asked {
 		if is {

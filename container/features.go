@@ -39,6 +39,8 @@ func Features() (*features.Features, error) {
 			Apparmor:        &features.Apparmor{Enabled: &facts.AppArmor},
 			Selinux:         &features.Selinux{Enabled: &facts.SELinux},
 			IntelRdt:        &features.IntelRdt{Enabled: &no},
+			MemoryPolicy:    &features.MemoryPolicy{Modes: security.MemoryModes(), Flags: security.MemoryFlags()},
+			NetDevices:      &features.NetDevices{Enabled: &yes},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
 		},
 	}, nil

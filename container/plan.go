@@ -87,7 +87,7 @@ func (p *planner) program() kernel.Program {
 func newPlan(b *Bundle, f Facts, o Options) (*planner, error) {
 	p := &planner{bundle: b, spec: b.Spec, facts: f, options: o, joined: map[namespaces.Kind]bool{}}
 	for _, part := range []func() error{
-		p.cgroup, p.start, p.namespaces, p.root, p.settings, p.enter, p.confine, p.command,
+		p.cgroup, p.start, p.namespaces, p.netDevices, p.root, p.settings, p.enter, p.confine, p.command,
 	} {
 		if err := part(); err != nil {
 			return nil, err

@@ -117,18 +117,27 @@ func (s *script) process(who security.Credentials) {
 
 // askForHooks lets the container's process wait for the hooks outside, see [script.runtimeHooks].
 func (s *script) askForHooks(w kernel.Wait) {
-	if w.Point != pointHooks || len(s.runtimeHooks()) == 0 {
+	last := ""
+	for _, c := range s.program.Host {
+		if r, ok := c.Request.(kernel.Await); ok && (r.Point == pointHooks || r.Point == pointDevices) {
+			last = r.Point // one meeting is enough in a script
+		}
+	}
+	if w.Point != last || len(s.runtimeHooks()) == 0 {
 		return // what the host does at other points is done outside, before
 	}
 	s.line("# %s", w)
 	s.line(`cut -d' ' -f4 /proc/self/stat >&5; read -r said <&6; [ "$said" = done ]; exec 5<&- 6<&-`)
 }
 
-// runtimeHooks lists the hooks in the namespaces of whoever runs the script.
+// runtimeHooks lists the hooks in the namespaces of whoever runs the script, and the network devices that come from there.
 func (s *script) runtimeHooks() []kernel.Call {
 	return slices.DeleteFunc(slices.Clone(s.program.Host), func(c kernel.Call) bool {
-		_, ok := c.Request.(RuntimeHook)
-		return !ok
+		switch c.Request.(type) {
+		case RuntimeHook, namespaces.MoveDevice:
+			return false
+		}
+		return true
 	})
 }
 
@@ -138,7 +147,7 @@ func (s *script) hooks() {
 	if len(hooks) == 0 {
 		return
 	}
-	s.line("# a process that runs the hooks outside of the container, when all is mounted")
+	s.line("# a process that does what is to be done outside of the container while that one waits")
 	s.line("pipes=$(mktemp -d); mkfifo $pipes/ask $pipes/answer; exec 5<>$pipes/ask 6<>$pipes/answer; rm -r $pipes")
 	s.line("{ read -r pid <&5; exec 5<&-")
 	for _, c := range hooks {
