@@ -79,13 +79,19 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 // that of a command that could not be executed, and 0 otherwise; nothing runs any more.
 func (l *launch) foreground(step func(Step) error) (status unix.WaitStatus, code int, err error) {
 	signals, asked, ended := make(chan os.Signal, 64), make(chan struct{}), make(chan struct{})
-	go func() {
+	ask := func() {
 		defer close(asked)
 		signal.Notify(signals, forwarded()...)
-	}()
+	}
+	if step == nil {
+		go ask()
+	}
 	process, err := l.program.Start(kernel.Options{
 		Step: step, Slots: l.slots, Cloned: func() {
 			l.claim.pass()
+			if step != nil { // a person who takes his time may end this until there is a container
+				ask()
+			}
 			<-asked
 		},
 	})
