@@ -177,8 +177,11 @@ func TestEventsEnd(t *testing.T) {
 // of once, in runc's form.
 func TestEventsTellOfMemory(t *testing.T) {
 	witness.Need(t, "root", "command:busybox")
-	const eat = "head -c 200000000 /dev/zero | tail" // tail keeps what may be its last line
-	dir := newBundle(t, "until [ -e /data/go ]; do sleep 0.05; done; "+eat+"; "+eat+"; exec tail /dev/zero", limited, writable, func(s *specs.Spec) {
+	script, least := "until [ -e /data/go ]; do sleep 0.05; done; ", 1
+	if !testing.Short() { // on an emulated machine the kernel writes its report for half a minute
+		script, least = script+"head -c 200000000 /dev/zero | tail; head -c 200000000 /dev/zero | tail; ", 3 // tail keeps what may be its last line
+	}
+	dir := newBundle(t, script+"exec tail /dev/zero", limited, writable, func(s *specs.Spec) {
 		s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(16 << 20)), Swap: new(int64(16 << 20))}
 	})
 	k := create(t, dir)
@@ -198,7 +201,7 @@ func TestEventsTellOfMemory(t *testing.T) {
 	k.until(t, "stopped")
 	count := groupFile(t, k.id, "memory", map[int]string{1: "memory.oom_control", 2: "memory.events"})
 	kills := regexp.MustCompile(`\boom_kill (\d+)`).FindStringSubmatch(count)
-	if kills == nil || kills[1] != fmt.Sprint(told) || told < 3 {
+	if kills == nil || kills[1] != fmt.Sprint(told) || told < least {
 		t.Errorf("%d are told of, the kernel says %q", told, count)
 	}
 	if last := all[len(all)-1]; last.ID != k.id || told == len(all) {

@@ -82,12 +82,8 @@ func (p pair) must(t *testing.T, program string, args ...string) {
 	}
 }
 
-// wrong is a mistake, by the words that the message must have. Where the exit code is not runc's, differs is it.
-type wrong struct {
-	args    string
-	say     string
-	differs int
-}
+// wrong is a mistake, by the words that the message must have.
+type wrong struct{ args, say string }
 
 // mistakes are those on the command line, and of the wrong moment.
 func mistakes() []wrong {
@@ -174,7 +170,7 @@ func wrongNames() (list []wrong) {
 func TestMistakes(t *testing.T) {
 	witness.Need(t, "root", "command:busybox", "command:ps")
 	programs := []string{staveOCI}
-	if _, err := exec.LookPath("runc"); err == nil {
+	if _, err := exec.LookPath("runc"); err == nil && !testing.Short() { // the codes have little to do with the kernel
 		programs = append(programs, "runc")
 	}
 	p := newPair(t, programs...)
@@ -192,12 +188,9 @@ func TestMistakes(t *testing.T) {
 		}
 		os.Remove(file)
 		got := p.run(t, staveOCI, append([]string{"--log", file}, args...)...)
-		want := 1
+		want := got.code // any but 0
 		if len(programs) > 1 {
 			want = p.run(t, "runc", args...).code
-		}
-		if c.differs != 0 {
-			want = c.differs
 		}
 		if got.code != want || want == 0 {
 			t.Errorf("%s: exit code %d, want %d: %s", c.args, got.code, want, got.err)
@@ -231,6 +224,9 @@ func TestBrokenFolders(t *testing.T) {
 		"no pid file":       {"pid", "REMOVE"},
 	} {
 		for _, path := range []string{"", groupName(t) + "/one"} {
+			if testing.Short() && (path == "") != (broken.file == "pid") {
+				continue
+			}
 			t.Run(name+path, func(t *testing.T) {
 				k := sleeper(t, limited, inGroup(path))
 				group := "/" + k.id
