@@ -4,6 +4,7 @@ package cgroups
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -25,6 +26,8 @@ type Scope struct {
 	ID string
 	// Limits are what systemd is to know of the limits, so that it keeps them.
 	Limits []Property
+	// Asked are what the container's annotations ask for, see [AnnotatedProperties].
+	Asked []Property
 	// Enter are the files by which the process gets into a slice: only a scope is made with processes. It is empty
 	// for a scope.
 	Enter []string
@@ -61,17 +64,18 @@ func (s Scope) properties() []Property {
 	for _, name := range []string{"MemoryAccounting", "CPUAccounting", "IOAccounting", "TasksAccounting"} {
 		list = append(list, Property{name, true})
 	}
-	return append(append(list, Property{"DefaultDependencies", false}), s.Limits...)
+	return slices.Concat(list, []Property{{"DefaultDependencies", false}}, s.Limits, s.Asked)
 }
 
 // String names the unit and its limits.
 func (s Scope) String() string {
 	var text strings.Builder
 	text.WriteString(fmt.Sprintf("let systemd make %s in %s around the container's process", s.Unit.Name, s.Unit.Slice))
-	if len(s.Limits) > 0 {
+	asked := slices.Concat(s.Limits, s.Asked)
+	if len(asked) > 0 {
 		text.WriteString(", with")
 	}
-	for _, p := range s.Limits {
+	for _, p := range asked {
 		text.WriteString(" " + p.String())
 	}
 	return text.String()

@@ -77,10 +77,10 @@ func check(s *specs.Spec) error {
 	case s.Linux == nil:
 		return errors.New("linux is missing: this runtime makes Linux containers only")
 	}
-	if err := errors.Join(checkStrings(s), checkHooks(s.Hooks)); err != nil {
+	if err := checkStrings(s); err != nil {
 		return err
 	}
-	return checkUnsupported(s)
+	return checkHooks(s.Hooks)
 }
 
 // checkStrings refuses strings that the kernel would cut at a NUL byte.
@@ -100,20 +100,6 @@ func checkStrings(s *specs.Spec) error {
 			if strings.ContainsRune(v, 0) {
 				return fmt.Errorf("%s: %q holds a NUL byte", name, v)
 			}
-		}
-	}
-	return nil
-}
-
-// checkUnsupported refuses what this version can't do: a field that is read and then forgotten would
-// be a promise not kept.
-func checkUnsupported(s *specs.Spec) error {
-	asked := map[string]bool{
-		"linux.intelRdt": s.Linux.IntelRdt != nil,
-	}
-	for field, is := range asked {
-		if is {
-			return fmt.Errorf("%s: this version of stave can't do that; take it out of the configuration", field)
 		}
 	}
 	return nil

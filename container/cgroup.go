@@ -56,6 +56,16 @@ func (p *planner) unit(r *specs.LinuxResources) error {
 	if err != nil {
 		return err
 	}
+	asked, err := cgroups.AnnotatedProperties(p.spec.Annotations)
+	if err != nil {
+		return err
+	}
+	for i, c := range after {
+		if s, ok := c.Request.(cgroups.Scope); ok {
+			s.Asked = asked
+			after[i].Request = s
+		}
+	}
 	before, after = p.allowed(before), p.allowed(after)
 	_, others := p.facts.Group.BySystemd()
 	_, _, enter := others.Enter(false)

@@ -5,6 +5,7 @@ package container
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -31,9 +32,9 @@ func (p *planner) confine() error {
 	if err := p.personality(); err != nil {
 		return err
 	}
-	who, err := security.NewCredentials(process, p.facts.Security)
+	who, err := p.credentials()
 	if err != nil {
-		return fmt.Errorf("process: %w", err)
+		return err
 	}
 	p.stdio(who)
 	filter, err := p.seccomp()
@@ -61,6 +62,22 @@ func (p *planner) confine() error {
 		p.inside = append(p.inside, filter...)
 	}
 	return nil
+}
+
+// credentials reads who the command is and what it may, and tells of capabilities that it can't get.
+func (p *planner) credentials() (security.Credentials, error) {
+	facts := p.facts.Security
+	if p.own(namespaces.User) {
+		facts.Missing = 0
+	}
+	who, err := security.NewCredentials(p.spec.Process, facts)
+	if err != nil {
+		return who, fmt.Errorf("process: %w", err)
+	}
+	if len(who.LeftOut) > 0 {
+		p.options.notify(fmt.Sprintf("process.capabilities: %s can't be granted and are left out", strings.Join(who.LeftOut, ", ")))
+	}
+	return who, nil
 }
 
 // shares plans which part of processors, disks and memory nodes the command gets.

@@ -144,7 +144,7 @@ func (i *Instance) destroy() error {
 	if err := i.end(); err != nil {
 		return err
 	}
-	f := Facts{Group: i.Cgroup, Unit: i.Unit}
+	f := Facts{Group: i.Cgroup, Unit: i.Unit, RdtLeft: i.Rdt}
 	if err := f.leave(); err != nil {
 		return err
 	}

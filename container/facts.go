@@ -37,6 +37,10 @@ type Facts struct {
 	Home string
 	// Modes are the permissions of the root's own folders on which a tmpfs comes, by destination.
 	Modes map[string]uint32
+	// Resctrl is what there is of resctrl, for a configuration that asks for it, and RdtLeft are the folders in it that go
+	// with the container.
+	Resctrl Resctrl
+	RdtLeft []string
 	// HasHelpers says that newuidmap and newgidmap can be found.
 	HasHelpers bool
 }

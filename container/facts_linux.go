@@ -40,6 +40,10 @@ func ReadFacts(b *Bundle, o Options) (Facts, error) {
 	if err := f.lookAtCgroups(b.Spec, o); err != nil {
 		return f, err
 	}
+	if f.Resctrl, err = readResctrl(b.Spec.Linux.IntelRdt, o.ID); err != nil {
+		return f, err
+	}
+	f.RdtLeft = rdtLeft(b.Spec.Linux.IntelRdt, f.Resctrl, o.ID)
 	f.Ours = shared(b.Spec.Linux.Namespaces)
 	for _, m := range b.Spec.Mounts {
 		if err := f.lookAt(b, m); err != nil {
@@ -142,9 +146,9 @@ func (f *Facts) lookAtUnit(s *specs.Spec, o Options) (err error) {
 // leave ends what is left in the container's cgroup and removes it, but not what lies above.
 func (f Facts) leave() error {
 	if f.Unit.Name == "" {
-		return f.Group.RemoveOwn()
+		return errors.Join(f.Group.RemoveOwn(), removeRdt(f.RdtLeft))
 	}
-	return errors.Join(f.Unit.Stop(), f.ours().RemoveOwn())
+	return errors.Join(f.Unit.Stop(), f.ours().RemoveOwn(), removeRdt(f.RdtLeft))
 }
 
 // ours is the part of the group that is not systemd's.

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 
+	"stave/cgroups"
 	"stave/chroot"
 	"stave/security"
 )
@@ -19,13 +20,14 @@ func Features() (*features.Features, error) {
 	if err != nil {
 		return nil, err
 	}
-	yes, no := true, false
+	yes := true
 	kinds := []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"}
 	return &features.Features{
-		OCIVersionMin: "1.0.0",
-		OCIVersionMax: specs.Version,
-		Hooks:         hookPoints(),
-		MountOptions:  chroot.KnownOptions(),
+		OCIVersionMin:                      "1.0.0",
+		OCIVersionMax:                      specs.Version,
+		Hooks:                              hookPoints(),
+		MountOptions:                       chroot.KnownOptions(),
+		PotentiallyUnsafeConfigAnnotations: []string{cgroups.AnnotationPrefix()},
 		Linux: &features.Linux{
 			Namespaces:   kinds,
 			Capabilities: security.AllCapabilities(facts.LastCapability),
@@ -34,11 +36,15 @@ func Features() (*features.Features, error) {
 				Enabled:   &yes,
 				Actions:   security.SeccompActions(),
 				Operators: security.SeccompOperators(),
-				Archs:     security.SeccompArchitectures(),
+				KnownFlags: []string{
+					"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+					"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+				},
+				Archs: security.SeccompArchitectures(),
 			},
 			Apparmor:        &features.Apparmor{Enabled: &facts.AppArmor},
 			Selinux:         &features.Selinux{Enabled: &facts.SELinux},
-			IntelRdt:        &features.IntelRdt{Enabled: &no},
+			IntelRdt:        &features.IntelRdt{Enabled: &yes, Schemata: &yes, Monitoring: &yes},
 			MemoryPolicy:    &features.MemoryPolicy{Modes: security.MemoryModes(), Flags: security.MemoryFlags()},
 			NetDevices:      &features.NetDevices{Enabled: &yes},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},

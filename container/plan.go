@@ -87,7 +87,7 @@ func (p *planner) program() kernel.Program {
 func newPlan(b *Bundle, f Facts, o Options) (*planner, error) {
 	p := &planner{bundle: b, spec: b.Spec, facts: f, options: o, joined: map[namespaces.Kind]bool{}}
 	for _, part := range []func() error{
-		p.cgroup, p.start, p.namespaces, p.netDevices, p.root, p.settings, p.enter, p.confine, p.command,
+		p.cgroup, p.rdt, p.start, p.namespaces, p.netDevices, p.root, p.settings, p.enter, p.confine, p.command,
 	} {
 		if err := part(); err != nil {
 			return nil, err
@@ -239,11 +239,6 @@ func (p *planner) settings() error {
 		return err
 	}
 	p.inside = append(p.inside, calls...)
-	if label := p.spec.Linux.MountLabel; label != "" && !p.facts.Security.SELinux {
-		return fmt.Errorf("linux.mountLabel %q: this kernel has no SELinux", label)
-	} else if label != "" {
-		return fmt.Errorf("linux.mountLabel %q: this version of stave can't label mounts", label)
-	}
 	return p.labels()
 }
 

@@ -29,6 +29,10 @@ func (p *planner) root() error {
 	if err != nil {
 		return err
 	}
+	labels, err := p.labelMounts(mounts)
+	if err != nil {
+		return err
+	}
 	devices, err := p.devices()
 	if err != nil {
 		return err
@@ -38,7 +42,7 @@ func (p *planner) root() error {
 		Propagation: propagation, SharedParent: p.facts.SharedParent,
 		Mounts: mounts, Devices: devices, BindDevices: p.own(namespaces.User) || !p.facts.Root,
 		Masked: p.spec.Linux.MaskedPaths, ReadOnlyPaths: p.spec.Linux.ReadonlyPaths,
-		WorkingDir: p.spec.Process.Cwd, NoDevices: p.ownDev() && !p.allDevices() && !p.guarded(), Late: append(p.terminal(), p.createHooks()...),
+		WorkingDir: p.spec.Process.Cwd, NoDevices: p.ownDev() && !p.allDevices() && !p.guarded(), Late: slices.Concat(labels, p.terminal(), p.createHooks()),
 	}
 	if p.bindsDev() {
 		r.Devices = nil // the host's own /dev is lent as it is: nothing is made in it

@@ -28,6 +28,9 @@ func Script(b *Bundle, f Facts, o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if p.own(namespaces.User) {
+		f.Security.Missing = 0
+	}
 	f.Security.SetgroupsDenied = f.Security.SetgroupsDenied || f.UID != 0 && mapsOne(b.Spec)
 	who, err := security.NewCredentials(b.Spec.Process, f.Security)
 	if err != nil {
@@ -230,6 +233,9 @@ func (s *script) group() {
 		if m, ok := c.Request.(cgroups.Make); ok {
 			s.line("undo=%s\" 2>/dev/null; $undo\"", removal(m))
 		}
+		if m, ok := c.Request.(MakeFolder); ok && slices.Contains(s.plan.facts.RdtLeft, m.Path) {
+			s.line("undo=%s\"; $undo\"", kernel.Quote("rmdir "+kernel.Quote(m.Path)))
+		}
 	}
 }
 
@@ -252,9 +258,12 @@ func (s *script) hold() []string {
 	s.line(`undo="kill $pid || :; $undo"`)
 	s.line(`until [ "$(readlink /proc/$pid/ns/user)" != "$(readlink /proc/self/ns/user)" ]; do kill -0 $pid; sleep 0.01; done`)
 	enter := []string{"nsenter", "--user=/proc/$pid/ns/user", "--setuid", "0", "--setgid", "0"}
-	for _, c := range s.program.Host[len(s.plan.grouping):] {
+	for _, c := range s.program.Host {
 		switch r := c.Request.(type) {
 		case kernel.WriteFile:
+			if !strings.Contains(r.Path, "$pid") {
+				continue // of a cgroup, and done
+			}
 			s.command(c)
 			if r.Data == "deny" { // setgroups is denied: the credentials that the maps give must do
 				enter = []string{"nsenter", "--user=/proc/$pid/ns/user", "--preserve-credentials"}

@@ -60,6 +60,8 @@ type record struct {
 	// Cgroup is the container's group, and Unit the unit of systemd that it is of, if it is one.
 	Cgroup cgroups.Group `json:"cgroup"`
 	Unit   cgroups.Unit  `json:"unit,omitzero"`
+	// Rdt are the folders of resctrl that go with the container.
+	Rdt []string `json:"rdt,omitempty"`
 	// Rest are the calls that are left for the start, see kernel.Program.Rest.
 	Rest []string `json:"rest,omitempty"`
 }

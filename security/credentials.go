@@ -4,6 +4,7 @@ package security
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,9 @@ type Facts struct {
 	// SetgroupsDenied says that the container's user namespace forbids setgroups(2) (user_namespaces(7)): its group
 	// map was written without privilege.
 	SetgroupsDenied bool
+	// Missing are the capabilities that the caller has not, and so can give to nobody. In a user namespace of its own a
+	// container has them all.
+	Missing Set
 	// AppArmor and SELinux say which of the two the kernel has switched on.
 	AppArmor, SELinux bool
 	// AppArmorFolder says that AppArmor has /proc/PID/attr/apparmor of its own (Linux 5.8).
@@ -35,13 +39,17 @@ type Credentials struct {
 	Bounding, Effective, Permitted, Inheritable, Ambient Set
 	// NoNewPrivileges is part of the setpriv command; [NoNewPrivileges] is its call.
 	NoNewPrivileges bool
+	// LeftOut names the capabilities that were asked for and can't be granted: unknown ones, those that the kernel has not,
+	// and those that the caller has not.
+	LeftOut []string
 
 	last int
 }
 
 // NewCredentials reads them from an OCI process. No capabilities at all means none; ambient ones that are not permitted and
-// inheritable as well are left out. Errors are unknown capabilities, effective ones beyond the permitted, and supplementary
-// groups where setgroups is denied.
+// inheritable as well are left out, and so are capabilities that can't be granted, which is a reason for a warning alone
+// (config.md, "Linux Process"). Errors are effective capabilities beyond the permitted, and supplementary groups where
+// setgroups is denied.
 func NewCredentials(p *specs.Process, f Facts) (Credentials, error) {
 	c := Credentials{
 		UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids, KeepGroups: f.SetgroupsDenied,
@@ -63,16 +71,26 @@ func NewCredentials(p *specs.Process, f Facts) (Credentials, error) {
 		{&c.Inheritable, p.Capabilities.Inheritable},
 		{&c.Ambient, p.Capabilities.Ambient},
 	} {
-		set, err := ParseSet(s.names, f.LastCapability)
-		if err != nil {
-			return c, err
-		}
-		*s.set = set
+		*s.set = c.grant(s.names, f)
 	}
 	// The kernel raises only what is permitted and inheritable (PR_CAP_AMBIENT, prctl(2)). The configurations of runc spec and of
 	// several engines list more, and every runtime passes over the rest.
 	c.Ambient &= c.Permitted & c.Inheritable
 	return c, c.check()
+}
+
+// grant returns the set of those of the named capabilities that can be granted, and notes the others.
+func (c *Credentials) grant(names []string, f Facts) Set {
+	var set Set
+	for _, name := range names {
+		n, err := ParseCapability(name)
+		if err == nil && n <= f.LastCapability && !f.Missing.Has(n) {
+			set |= 1 << n
+		} else if !slices.Contains(c.LeftOut, name) {
+			c.LeftOut = append(c.LeftOut, name)
+		}
+	}
+	return set
 }
 
 // check refuses what capset(2) would refuse, with the names of the capabilities.

@@ -24,6 +24,9 @@ func ReadFacts() (Facts, error) {
 	if f.LastCapability, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
 		return f, fmt.Errorf("/proc/sys/kernel/cap_last_cap: %w", err)
 	}
+	if f.Missing, err = missing(f.LastCapability); err != nil {
+		return f, err
+	}
 	f.SetgroupsDenied = first("/proc/self/setgroups") == "deny"
 	if list := first("/sys/kernel/security/lsm"); list != "" {
 		modules := strings.Split(list, ",")
@@ -46,4 +49,28 @@ func first(path string) string {
 // exists reports whether a path is there.
 func exists(path string) bool {
 	return unix.Access(path, unix.F_OK) == nil
+}
+
+// missing reads which capabilities up to the last the caller can't give to others: those that are not permitted to it, or
+// not in its bounding set (proc_pid_status(5)).
+//
+//	CapPrm:	000001ffffffffff
+func missing(last int) (Set, error) {
+	text, err := kernel.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	held := all(last)
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		if name != "CapPrm" && name != "CapBnd" {
+			continue
+		}
+		set, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/self/status: %w", err)
+		}
+		held &= Set(set)
+	}
+	return all(last) &^ held, nil
 }

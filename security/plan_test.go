@@ -139,7 +139,6 @@ func TestCredentialsErrors(t *testing.T) {
 		change func(p *specs.Process)
 		want   string
 	}{
-		"unknown":   {func(p *specs.Process) { p.Capabilities.Permitted = []string{"CAP_SWIM"} }, `unknown capability "CAP_SWIM"`},
 		"effective": {func(p *specs.Process) { p.Capabilities.Permitted = nil; p.Capabilities.Ambient = nil }, "effective capabilities that are not permitted: chown"},
 	} {
 		p := process(0)

@@ -145,6 +145,7 @@ func fieldRefusals() map[string]refusal {
 		"memory policy": {change: func(s *specs.Spec) {
 			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: "MPOL_BIND"}
 		}, say: []string{"linux.memoryPolicy: the mode MPOL_BIND needs nodes"}},
+		"cache allocation": {change: func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, say: []string{"linux.intelRdt", "resctrl"}},
 		"affinity": {change: func(s *specs.Spec) {
 			s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "x"}
 		}, say: []string{`process.execCPUAffinity.initial "x"`}},
@@ -339,7 +340,6 @@ func processRefusals() map[string]refusal {
 		"NUL in a variable":        {change: process(func(p *specs.Process) { p.Env = []string{"A=\x00"} }), say: []string{"process.env", "NUL"}},
 		"score too high":           {change: process(func(p *specs.Process) { p.OOMScoreAdj = new(1001) }), say: []string{"process.oomScoreAdj", "1001"}},
 		"score too low":            {change: process(func(p *specs.Process) { p.OOMScoreAdj = new(-1001) }), say: []string{"process.oomScoreAdj", "-1001"}},
-		"unknown capability":       {change: allCapabilities("CAP_FLY"), say: []string{"CAP_FLY"}},
 		"unknown limit":            {change: limit("RLIMIT_LUCK", 1, 1), say: []string{"process.rlimits", "RLIMIT_LUCK"}},
 		"soft above hard":          {change: limit("RLIMIT_NOFILE", 100, 50), say: []string{"process.rlimits", "RLIMIT_NOFILE", "100", "50"}},
 		"limit twice": {change: process(func(p *specs.Process) {
