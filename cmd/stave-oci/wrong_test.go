@@ -216,7 +216,7 @@ func TestBrokenFolders(t *testing.T) {
 		"half a state":      {"state.json", `{"ociVersion":"1.0.2","id":"sta`},
 		"empty state":       {"state.json", ""},
 		"a list":            {"state.json", "[]\n"},
-		"another container": {"state.json", `{"id":"other","created":"2024-01-01T00:00:00Z","cgroup":{"Folders":[{"Path":"/"}]}}`},
+		"another container": {"state.json", `{"id":"other","created":"2024-01-01T00:00:00Z","cgroup":{"Folders":[{"Path":"/nonexistent/stave-test-other"}]}}`},
 		"no state":          {"state.json", "REMOVE"},
 		"empty pid file":    {"pid", ""},
 		"half a pid file":   {"pid", "12"},
