@@ -17,13 +17,15 @@ import (
 // labelMounts gives the container's own file systems the SELinux label of linux.mountLabel: as the mount option context=
 // (mount(8)), which goes into the mounts' data, and afterwards for a file system that belongs to the IPC namespace and takes
 // no option. What is bound keeps its labels, and proc, sysfs and cgroups have those that the policy gives them, as in runc.
+// Without SELinux a label means nothing to anybody: that is told, and no error.
 func (p *planner) labelMounts(mounts []chroot.MountPoint) ([]kernel.Call, error) {
 	label := p.spec.Linux.MountLabel
 	switch {
 	case label == "":
 		return nil, nil
 	case !p.facts.Security.SELinux:
-		return nil, fmt.Errorf("linux.mountLabel %q: this kernel has no SELinux, or has it switched off; take the label out of the configuration", label)
+		p.options.notify(fmt.Sprintf("linux.mountLabel %q is left out: this kernel has no SELinux, which alone would look at it", label))
+		return nil, nil
 	case strings.ContainsAny(label, "\"\n\x00"):
 		return nil, errors.New("linux.mountLabel holds a quote, a line feed or a NUL byte: a label is user:role:type:level")
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"stave/chroot"
@@ -44,17 +45,29 @@ func TestMountLabel(t *testing.T) {
 	}
 }
 
-// TestMountLabelRefused refuses a label where there is no SELinux, and one that would be more than a label.
+// TestMountLabelRefused refuses a label that would be more than a label.
 func TestMountLabelRefused(t *testing.T) {
-	for label, facts := range map[string]func(*Facts){
-		"a:b:c:s0":          func(f *Facts) { f.Security.SELinux = false },
-		"a:b:c\",exec,x=\"": func(f *Facts) { f.Security.SELinux = true },
-	} {
-		spec, f := Example(), madeUp()
-		spec.Linux.MountLabel = label
-		facts(&f)
-		if _, err := Plan(&Bundle{Dir: "/bundle", Spec: spec}, f, Options{ID: "c"}); err == nil || !strings.HasPrefix(err.Error(), "linux.mountLabel") {
-			t.Errorf("%q: %v", label, err)
-		}
+	spec, f := Example(), madeUp()
+	spec.Linux.MountLabel, f.Security.SELinux = "a:b:c\",exec,x=\"", true
+	if _, err := Plan(&Bundle{Dir: "/bundle", Spec: spec}, f, Options{ID: "c"}); err == nil || !strings.HasPrefix(err.Error(), "linux.mountLabel") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestMountLabelMeansNothing plans a label for a kernel without SELinux: the program is that without it, and it is told.
+func TestMountLabelMeansNothing(t *testing.T) {
+	spec, f, told := Example(), madeUp(), ""
+	f.Security.SELinux = false
+	plain, err := Plan(&Bundle{Dir: "/bundle", Spec: spec}, f, Options{ID: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Linux.MountLabel = "a:b:c:s0"
+	program, err := Plan(&Bundle{Dir: "/bundle", Spec: spec}, f, Options{ID: "c", Notice: func(text string) { told = text }})
+	if err != nil || !strings.HasPrefix(told, "linux.mountLabel") {
+		t.Errorf("%v, told %q", err, told)
+	}
+	if diff := cmp.Diff(words(plain), words(program)); diff != "" {
+		t.Errorf("-without +with:\n%s", diff)
 	}
 }

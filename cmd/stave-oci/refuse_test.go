@@ -233,7 +233,6 @@ func mountRefusals() map[string]refusal {
 		"unknown propagation":      {change: func(s *specs.Spec) { s.Linux.RootfsPropagation = "everywhere" }, say: []string{"linux.rootfsPropagation", `"everywhere"`}},
 		"unknown kind of device":   {change: device(specs.LinuxDevice{Path: "/dev/x", Type: "z"}), say: []string{"linux.devices", `"z"`, "/dev/x"}},
 		"negative device":          {change: device(specs.LinuxDevice{Path: "/dev/x", Type: "c", Major: -1}), say: []string{"linux.devices", "/dev/x"}},
-		"mount label":              {change: func(s *specs.Spec) { s.Linux.MountLabel = "system_u:object_r:x:s0" }, say: []string{"linux.mountLabel"}},
 		"mount point missing, read-only": {change: addMount("/not/there", "tmpfs", "tmpfs"), before: func(t *testing.T, dir string) {
 			readOnlyRoot(t, dir)
 		}, say: []string{"/not", "read-only"}},
