@@ -19,7 +19,7 @@ type Root struct {
 	// Propagation is what "/" is made before anything is mounted; 0 means MS_SLAVE|MS_REC.
 	Propagation uintptr
 	// SharedParent is the mount point the root folder lies in; it is needed only where Propagation
-	// is shared, because pivot_root(2) refuses a shared parent mount.
+	// leaves that mount shared, because pivot_root(2) refuses a shared parent mount.
 	SharedParent string
 	// Mounts are made in this order.
 	Mounts []MountPoint

@@ -57,7 +57,8 @@ func ReadFacts(b *Bundle, o Options) (Facts, error) {
 	if needsMaps(b.Spec) && f.UID != 0 {
 		f.HasHelpers = hasHelper("newuidmap") && hasHelper("newgidmap")
 	}
-	if strings.Contains(b.Spec.Linux.RootfsPropagation, "shared") {
+	// Of the others, those that begin with r reach the mount that the root folder lies in.
+	if name := b.Spec.Linux.RootfsPropagation; name != "" && (name[0] != 'r' || strings.Contains(name, "shared")) {
 		f.SharedParent, err = sharedParent(b.rootPath())
 	}
 	return f, err

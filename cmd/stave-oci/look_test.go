@@ -82,6 +82,7 @@ func normalise(t *testing.T, saw map[string]string, spec *specs.Spec) {
 	saw["cgroup-files"] = strings.Replace(saw["cgroup-files"], "/sys/fs/cgroup dr-xr-xr-x 0 0\n", "/sys/fs/cgroup drwxr-xr-x 0 0\n", 1)
 	// 512 shares: runc before 1.3.2 has the weight 20, which is little beside the usual 100 of 1024.
 	saw["cgroup-limits"] = strings.Replace(saw["cgroup-limits"], "/cpu.weight:20\n", "/cpu.weight:59\n", 1)
+	saw["cgroup-limits"] = strings.Replace(saw["cgroup-limits"], "/cpu.weight:39\n", "/cpu.weight:100\n", 1) // the same of 1024 shares
 	saw["cgroup-limits"] = sortDevices(saw["cgroup-limits"])
 	saw["namespaces"] = normaliseNamespaces(saw["namespaces"], spec)
 	var kept []string
