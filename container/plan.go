@@ -143,6 +143,10 @@ func (p *planner) namespaces() error {
 		return err
 	}
 	for clock, offset := range p.spec.Linux.TimeOffsets {
+		const second = 1_000_000_000
+		if clock != "monotonic" && clock != "boottime" || offset.Nanosecs >= second {
+			return fmt.Errorf("linux.timeOffsets: %s with %d s and %d ns: a time namespace has the clocks monotonic and boottime, and a second has less than %d ns", clock, offset.Secs, offset.Nanosecs, second)
+		}
 		if c.Offsets == nil {
 			c.Offsets = map[string]namespaces.Offset{}
 		}

@@ -85,9 +85,8 @@ func (p *planner) mounts() ([]chroot.MountPoint, error) {
 			continue
 		}
 		point := chroot.MountPoint{Type: m.Type, Source: m.Source, Target: path.Clean("/" + m.Destination), Options: chroot.ParseOptions(m.Options)}
-		point.UIDs, point.GIDs = idRanges(m.UIDMappings), idRanges(m.GIDMappings)
-		if len(point.UIDs) > 0 || len(point.GIDs) > 0 {
-			point.Options.IDMap = true // mappings alone ask for it (config.md, "Mounts")
+		if err := p.idMapMount(m, &point); err != nil {
+			return nil, err
 		}
 		if mode, found := p.facts.Modes[m.Destination]; found && !isBind(m) && !strings.Contains(point.Options.Data, "mode=") {
 			// As runc and crun have it, a tmpfs is as open as the folder that it hides.
@@ -106,6 +105,21 @@ func (p *planner) mounts() ([]chroot.MountPoint, error) {
 		list = append(list, point)
 	}
 	return list, nil
+}
+
+// idMapMount plans the id map of a mount: its own, or that of the container's user namespace (config.md, "Mounts", idmap).
+func (p *planner) idMapMount(m specs.Mount, point *chroot.MountPoint) error {
+	users, groups := m.UIDMappings, m.GIDMappings
+	if len(users)+len(groups) > 0 {
+		point.Options.IDMap = true // mappings alone ask for it
+	} else if point.Options.IDMap {
+		users, groups = p.spec.Linux.UIDMappings, p.spec.Linux.GIDMappings
+	}
+	if point.Options.IDMap && (len(users) == 0 || len(groups) == 0) {
+		return fmt.Errorf("mount on %s: an id-mapped mount (idmap, ridmap) needs both uidMappings and gidMappings, or a container with maps of its own", m.Destination)
+	}
+	point.UIDs, point.GIDs = idRanges(users), idRanges(groups)
+	return nil
 }
 
 // idRanges turns the id maps of a mount into chroot's.
