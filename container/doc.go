@@ -5,13 +5,13 @@
 // A container is the list of kernel calls that the mechanism packages plan, joined in one order:
 //
 //	host       cgroup, made and limited before the process exists      package cgroups
-//	           clone, id maps
+//	           clone, id maps, network devices                    package namespaces
 //	container  signals, OOM score, namespaces, session
-//	           root file system: mounts, devices, masks          package chroot
-//	           terminal
-//	           sysctls, pivot_root
-//	           limits, capabilities, user, seccomp                package security
-//	           working directory, execve
+//	           root file system: mounts, devices                  package chroot
+//	           terminal, hooks of the creation
+//	           masks, sysctls, pivot_root
+//	           limits, scheduling, capabilities, user, seccomp    package security
+//	           hooks of the start, working directory, execve
 //
 // [Plan] is pure: it turns a [Bundle] and the [Facts] about this machine into a kernel.Program, or an
 // error that names the field of the configuration. [Run] executes the program in the foreground,

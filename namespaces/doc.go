@@ -20,8 +20,10 @@
 // user_namespaces(7), pid_namespaces(7), time_namespaces(7), newuidmap(1); OCI config-linux.md
 // "Namespaces" and "User namespace mappings".
 //
-// Left out: a namespace kept without a process is a bind mount of its file, see [Keep]; network
-// devices other than the loopback are package netstack's.
+// A namespace kept without a process is a bind mount of its file, see [Keep]. [MoveDevice] lends a network device to a
+// network namespace (rtnetlink(7), config-linux.md "Network Devices").
+//
+// Left out: network devices are made and given addresses by package netstack.
 //
 // Read first: config.go.
 package namespaces

@@ -12,7 +12,8 @@
 //   - seccomp (seccomp(2)), so that most of the kernel can't be reached at all: [Compile], [Seccomp], [DefaultSeccomp].
 //   - AppArmor and SELinux, where the kernel has them: [AppArmor], [SELinux].
 //
-// Beside them stand resource limits (getrlimit(2)): [Limits], [Umask], [OOMScoreAdj].
+// Beside them stand resource limits (getrlimit(2)): [Limits], [Umask], [OOMScoreAdj]; and the share of processors, disks and
+// memory nodes (sched(7), ioprio_set(2), numa(7)): [Scheduler], [IOPriority], [MemoryPolicy], [ExecAffinity].
 //
 // All of it is planned as [kernel.Call] values from an OCI configuration and a few [Facts] of the machine, and runs in the
 // container's process between clone and execve.
