@@ -11,6 +11,9 @@
 // in several files counts once: it failed if it failed in any, and passed if it ran in one and was skipped in another.
 // So the tests that the unit tier leaves to the root tier are not counted as skipped when that has run.
 //
+// A test that fails is tried once more by itself, unless more than five failed. If it passes then it counts as passed, and
+// sum names it: something about it, or about what it tests, is a matter of chance, and is to be mended.
+//
 // Each verb exits with 1 if something failed. With CI=true in the environment, sum counts a skip as a failure unless
 // its reason starts with a line of allowed.txt.
 //

@@ -31,11 +31,15 @@ type result struct{ action, reason string }
 type record struct {
 	results map[test]result
 	output  map[test]string
+	second  map[test]bool // tried for the second time
 }
+
+// again is the action of our own that comes before a second try of a test that failed.
+const again = "again"
 
 // newRecord returns an empty record.
 func newRecord() *record {
-	return &record{results: map[test]result{}, output: map[test]string{}}
+	return &record{results: map[test]result{}, output: map[test]string{}, second: map[test]bool{}}
 }
 
 // add takes one event in. A package counts only if it failed and none of its tests did: a panic, a build that failed,
@@ -47,6 +51,9 @@ func (r *record) add(e event) {
 		r.output[key] += e.Output
 	case "build-output":
 		r.output[test{e.ImportPath, ""}] += e.Output
+	case again:
+		delete(r.results, key)
+		r.second[key] = true
 	case "pass", "fail", "skip":
 		if e.Test == "" && (e.Action != "fail" || r.count(e.Package)["fail"] > 0) {
 			return

@@ -84,23 +84,47 @@ func save(file string, e event) error {
 	return errors.Join(err, f.Close())
 }
 
-// tests runs go test -json, keeps what it prints in a file and reports on it.
+// tests runs go test -json, keeps what it prints in a file and reports on it. Tests that failed, if they are few, are tried
+// once more by themselves: the sum names those that pass then.
 func tests(out io.Writer, file string, command []string) error {
+	r, err := goTest(out, file, command)
+	next := r.secondTry(command)
+	if err == nil || len(next) == 0 {
+		return err
+	}
+	fmt.Fprintln(out, "  once more, what failed:")
+	for key, result := range r.results {
+		if result.action == "fail" {
+			if err := save(file, event{Action: again, Package: key.pkg, Test: key.name}); err != nil {
+				return err
+			}
+		}
+	}
+	var failed error
+	for _, command := range next {
+		_, err := goTest(out, file, command)
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
+// goTest runs one command.
+func goTest(out io.Writer, file string, command []string) (*record, error) {
+	r := newRecord()
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return err
+		return r, err
 	}
 	defer f.Close()
 	cmd := exec.Command(command[0], command[1:]...)
 	stream, err := cmd.StdoutPipe()
 	if err != nil {
-		return err
+		return r, err
 	}
 	cmd.Stderr = cmd.Stdout // one stream: its lines are told apart by their form
 	if err := cmd.Start(); err != nil {
-		return err
+		return r, err
 	}
-	r := newRecord()
 	bad := r.read(io.TeeReader(stream, f), func(e event) { r.report(out, e) }, func(s string) { fmt.Fprint(out, s) })
 	exit := cmd.Wait()
 	if exit != nil && r.count("")["fail"] == 0 { // the go command itself failed: count that, too
@@ -108,7 +132,7 @@ func tests(out io.Writer, file string, command []string) error {
 		bad = errors.Join(bad, save(file, event{Action: "fail", Package: "go test", Output: exit.Error()}))
 	}
 	if bad != nil || exit != nil {
-		return errors.Join(errFailed, bad)
+		return r, errors.Join(errFailed, bad)
 	}
-	return nil
+	return r, nil
 }

@@ -108,6 +108,9 @@ func (r *record) addFile(name string) error {
 	for key, result := range own.results {
 		r.merge(key, result)
 	}
+	for key := range own.second {
+		r.second[key] = true
+	}
 	return nil
 }
 
@@ -135,6 +138,21 @@ func (r *record) list(out io.Writer) {
 	for _, name := range failed {
 		fmt.Fprintln(out, "     failed:", name)
 	}
+	for _, name := range r.shaky() {
+		fmt.Fprintln(out, "     passed only at the second try:", name)
+	}
+}
+
+// shaky lists the tests that failed and then passed.
+func (r *record) shaky() []string {
+	var names []string
+	for key := range r.second {
+		if r.results[key].action == "pass" {
+			names = append(names, key.pkg+" "+key.name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // fine says whether a reason starts with a line of the list. Empty lines and comments (#) say nothing.

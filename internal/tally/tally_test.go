@@ -108,6 +108,36 @@ func TestVerbs(t *testing.T) {
 	}
 }
 
+// TestSecondTry runs tests that fail at first. One that passes then is named, one that does not fails; and where too much
+// failed, or something beside the tests, there is no second try.
+func TestSecondTry(t *testing.T) {
+	// The command fails the tests that are named by its first arguments, and with -run only those that begin with Bad.
+	const script = `for a; do case $a in -run) run=1;; esac; done; code=0
+for a; do case $a in Good*|Bad*) name=$a; pass=; [ "$run" ] && case $a in Good*) pass=1;; esac
+if [ "$pass" ]; then echo '{"Action":"pass","Package":"stave/p","Test":"'$name'"}'; else code=1; echo '{"Action":"fail","Package":"stave/p","Test":"'$name'"}'; fi;;
+Panic) code=1; echo '{"Action":"fail","Package":"stave/p"}';; esac; done; exit $code`
+	for name, c := range map[string]struct {
+		tests, want, says string
+	}{
+		"passes then":   {"Good", "1 passed, 0 failed, 0 skipped", "passed only at the second try: stave/p Good"},
+		"fails again":   {"Bad", "0 passed, 1 failed, 0 skipped", "failed: stave/p Bad"},
+		"both":          {"Good Bad", "1 passed, 1 failed, 0 skipped", "passed only at the second try: stave/p Good"},
+		"too many":      {"Good1 Good2 Good3 Good4 Good5 Good6", "0 passed, 6 failed, 0 skipped", "failed: stave/p Good6"},
+		"package fails": {"Panic", "0 passed, 1 failed, 0 skipped", "failed: stave/p"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "events")
+			command := append([]string{"test", file, "sh", "-c", script, "sh"}, strings.Fields(c.tests)...)
+			var out, total bytes.Buffer
+			err := run(append(command, "stave/p", "./p"), &out)
+			sum(&total, []string{file}, true)
+			if lastLine(total.String()) != c.want || !strings.Contains(total.String(), c.says) || (err == nil) != strings.Contains(c.want, " 0 failed") {
+				t.Errorf("%v, want %q:\n%s%s", err, c.want, &out, &total)
+			}
+		})
+	}
+}
+
 // TestUsage refuses what it does not know.
 func TestUsage(t *testing.T) {
 	if err := run([]string{"count"}, os.Stdout); err == nil || errors.Is(err, errFailed) {
