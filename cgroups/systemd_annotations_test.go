@@ -40,7 +40,7 @@ func TestAnnotatedProperties(t *testing.T) {
 
 // TestScopeAsks looks for the properties of annotations behind all others: of two with one name systemd takes the last.
 func TestScopeAsks(t *testing.T) {
-	s := Scope{Unit: Unit{Name: "a.scope", Slice: "b.slice"}, Asked: []Property{{"Delegate", false}, {"TimeoutStopUSec", uint64(5)}}}
+	s := Scope{Unit: Unit{Name: "a.scope", Slice: "b.slice"}, Limits: []Property{{"MemoryMax", uint64(4096)}}, Asked: []Property{{"Delegate", false}, {"TimeoutStopUSec", uint64(5)}}}
 	list := s.properties()
 	if diff := cmp.Diff(s.Asked, list[len(list)-2:]); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
