@@ -18,7 +18,8 @@ USER_ID := $(shell id -u)
 
 # What the tests use besides Go: a command or file, and the Debian package that brings it.
 NEEDED := runc:runc crun:crun busybox:busybox-static debootstrap:debootstrap newuidmap:uidmap \
-	unshare:util-linux ip:iproute2 git:git dbus-daemon:dbus-daemon busctl:systemd
+	unshare:util-linux ip:iproute2 git:git dbus-daemon:dbus-daemon busctl:systemd \
+	podman:podman conmon:conmon containerd:containerd
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt:ca-certificates
 
 # What a test may not skip: the root tier runs as root, and in CI all of the above has been installed.
@@ -47,9 +48,27 @@ VM_PACKAGES := $(PACKAGES)
 endif
 # The packages whose tests TestSystemd… and TestRootless… run under systemd, as a service of root and of an ordinary user.
 having = $(addprefix ./,$(sort $(dir $(shell grep -ls '^func $(1)' $(addsuffix /*_test.go,cgroups container cmd/*)))))
+# Whether this machine boots one, and why not: a command of the shell, and words.
+ifneq ($(shell uname -m),x86_64)
+HAS_VM := false
+NO_VM := it boots an x86-64 kernel, and this machine runs none
+else
+HAS_VM = { command -v qemu-system-x86_64 >/dev/null || [ "$(CI)" = true ]; }
+NO_VM := there is no qemu-system-x86_64
+endif
 VM := $(CURDIR)/build/vm/run -kernel $(CURDIR)/build/vm/kernel
 VM_SYSTEMD := $(VM) -systemd $(CURDIR)/build/vm/debian.img -show $(CURDIR)
 VM_TEST := $(TALLY) test build/vm.json $(GO) test -json -count=1 -p 2 -timeout 15m -short
+
+# What the tier conform builds: the programs of the OCI runtime-tools, and stave-oci. RUNTIME takes another runtime, and RUN
+# a part of the tier (see internal/conform/doc.go).
+CONFORM := $(CURDIR)/build/conform
+RUNTIME_TOOLS := github.com/opencontainers/runtime-tools
+RUN := Test
+CONFORM_TEST = $(TALLY) test build/conform.json env STAVE_CONFORM="$(CONFORM)" STAVE_RUNTIME="$(RUNTIME)" $(GO) test -json -count=1 -parallel 4 -timeout 15m
+
+# What of the validation runs in a virtual machine: what it adds are a container on version 2 and all capabilities.
+CONFORM_VM := ^TestValidation$$/unified/^(create|default|kill|linux_devices|linux_ns_nopath|linux_uid_mappings|mounts|process|process_capabilities|start|state)$$
 
 # All checks of staticcheck, without exception.
 STATICCHECKS := all
@@ -62,7 +81,7 @@ LOOK := echo "I am process $$$$ on $$(hostname). All processes that I see:"; ps;
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build run check unit root vm test bench clean need-go need-root need-vm
+.PHONY: help build run check unit root vm conform conform-vm test bench clean need-go need-root need-vm
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -107,15 +126,27 @@ vm: need-root $(TALLY) need-vm build/vm/run build/vm/kernel/vmlinux build/vm/deb
 	run rootless TestRootless " -user tester" "$(call having,TestRootless)"; \
 	exit $$bad
 
+conform: need-root $(TALLY) $(CONFORM)/validation/runtimetest ## tier 4: what others ask of an OCI runtime: validation, podman, containerd (root)
+	@tools/install $(NEEDED)
+	@echo "conform"; rm -f build/conform.json; bad=0; \
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(CONFORM)/ ./cmd/stave-oci || exit 1; \
+	STAVE_TIER=root STAVE_PROMISED="$(PROMISED)" $(CONFORM_TEST) -run '$(RUN)' ./internal/conform || bad=1; \
+	if [ "$(RUN)" = Test ] && $(HAS_VM); then $(MAKE) --no-print-directory conform-vm || bad=1; fi; \
+	sed -n 's/.*"Output":".*go:[0-9]*: conform \(.*\)\\n"}$$/    \1/p' build/conform.json | sort; \
+	exit $$bad
+
+# The part of conform that runs in a virtual machine.
+conform-vm: need-vm build/vm/run build/vm/kernel/vmlinux
+	@STAVE_TIER=vm STAVE_PROMISED=root $(CONFORM_TEST) -exec "$(VM)" -run '$(CONFORM_VM)' ./internal/conform
+
 test: need-go ## install what is missing, run every tier that this machine can, count
 	@mkdir -p build; rm -f build/*.json build/summary
 	@tools/install $(NEEDED) $(CERTIFICATES)
 	@[ $(USER_ID) -ne 0 ] || tools/install $(NEEDED_VM)
 	@tiers="check unit"; \
-	if [ $(USER_ID) -eq 0 ]; then tiers="$$tiers root"; else echo "left out: root and vm (not root; sudo make test runs them)"; fi; \
-	if [ $(USER_ID) -ne 0 ]; then :; elif [ "$$(uname -m)" != x86_64 ]; then echo "left out: vm (it boots an x86-64 kernel, and this machine runs none)"; \
-	elif command -v qemu-system-x86_64 >/dev/null || [ "$(CI)" = true ]; then tiers="$$tiers vm"; \
-	else echo "left out: vm (there is no qemu-system-x86_64)"; fi; \
+	if [ $(USER_ID) -ne 0 ]; then echo "left out: root, vm and conform (not root; sudo make test runs them)"; \
+	elif $(HAS_VM); then tiers="$$tiers root vm conform"; \
+	else tiers="$$tiers root conform"; echo "left out: vm ($(NO_VM))"; fi; \
 	for tier in $$tiers; do $(MAKE) --no-print-directory $$tier; done; \
 	echo "sum"; $(TALLY) sum $$(printf 'build/%s.json ' $$tiers) >build/summary; bad=$$?; \
 	cat build/summary; exit $$bad
@@ -134,6 +165,12 @@ $(TALLY): $(wildcard internal/tally/*) | need-go
 build/tools/%: tools/go.mod tools/go.sum | need-go
 	@echo "building $* (the first time takes minutes)"
 	@$(GO) build -C tools -o ../$@ $$(awk '/\/$*$$/ && !/^module/ {print $$1; exit}' tools/go.mod)
+
+$(CONFORM)/validation/runtimetest: tools/conform/go.mod tools/conform/go.sum | need-go
+	@echo "building the programs of runtime-tools (the first time takes a minute)"
+	@mkdir -p $(@D)
+	@$(GO) build -C tools/conform -ldflags "-s -w" -o $(@D)/ $(RUNTIME_TOOLS)/validation/... $(RUNTIME_TOOLS)/cmd/runtimetest
+	@install -m 644 "$$($(GO) list -C tools/conform -m -f '{{.Dir}}' $(RUNTIME_TOOLS))"/rootfs-*.tar.gz $(@D)/
 
 build/vm/run: $(wildcard internal/vm/*) | need-go
 	@mkdir -p build/vm

@@ -62,10 +62,10 @@ func TestTable(t *testing.T) {
 		}
 	}
 	want := map[string]bool{
-		"legacy create": true, "legacy delete": true, "legacy linux_cgroups_cpus": true,
-		"hybrid create": true, "hybrid delete": true, "hybrid linux_cgroups_cpus": true,
+		"legacy create": true, "legacy delete": false, "legacy linux_cgroups_cpus": true,
+		"hybrid create": true, "hybrid delete": false, "hybrid linux_cgroups_cpus": true,
 		"unified create": true, "unified delete": true, "unified linux_cgroups_cpus": false,
-		"empty create": true, "empty delete": true, "empty linux_cgroups_cpus": false,
+		"empty create": true, "empty delete": false, "empty linux_cgroups_cpus": false,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("owed (-want +got):\n%s", diff)

@@ -71,16 +71,26 @@ func inView(t *testing.T, shown layout, dir string, env []string, command ...str
 	return output.String(), c.ProcessState.ExitCode()
 }
 
-// devices says of each node below /dev which device it is, whose, and with which permissions. A runtime that follows a
-// bind mount the wrong way changes them for the whole machine.
-func devices(t *testing.T) map[string]string {
+// node is a device node.
+type node struct {
+	Device       uint64
+	Mode         os.FileMode
+	Owner, Group int
+}
+
+// devices are the nodes below /dev that containers get, or a bind of. A runtime that follows a bind the wrong way changes
+// them for the whole machine.
+func devices(t *testing.T) map[string]node {
 	t.Helper()
-	all := map[string]string{}
+	all := map[string]node{}
 	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty", "ptmx", "console", "fuse", "net/tun"} {
-		var s syscall.Stat_t
-		if err := syscall.Stat("/dev/"+name, &s); err == nil {
-			all[name] = fmt.Sprintf("device %x mode %o owner %d:%d", s.Rdev, s.Mode, s.Uid, s.Gid)
+		name = "/dev/" + name
+		info, err := os.Stat(name)
+		if err != nil {
+			continue // the machine has none
 		}
+		s := info.Sys().(*syscall.Stat_t)
+		all[name] = node{Device: s.Rdev, Mode: info.Mode(), Owner: int(s.Uid), Group: int(s.Gid)}
 	}
 	return all
 }
@@ -93,6 +103,24 @@ func temporary(t *testing.T) string {
 		if err := os.Chmod(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
+	}
+	return dir
+}
+
+// brief is a temporary folder with a short name: with a long one podman does not find the exit codes of its containers.
+func brief(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "stave")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }

@@ -48,11 +48,15 @@ func (a table) set(column, file, cell string) {
 }
 
 // owed says whether a runtime has to pass a file in a layout: a peer does. If the file is about cgroups that means in the
-// same layout, or, where both versions are seen, with version 1 alone, which crun needs.
+// same layout, or, where both versions are seen, with version 1 alone, which crun needs; other files depend on the
+// machine, and the one of the layout unified has capabilities that others lack.
 func (a table) owed(shown layout, file string) bool {
 	for column := range a {
 		where, _, _ := strings.Cut(column, "/")
-		comparable := !aboutCgroups(file) || where == string(shown) || shown == hybrid && where == string(legacy)
+		comparable := where == string(shown) || shown == hybrid && where == string(legacy)
+		if !aboutCgroups(file) {
+			comparable = comparable || where != string(unified)
+		}
 		if comparable && strings.HasPrefix(a[column][file], "+") {
 			return true
 		}

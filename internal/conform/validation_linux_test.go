@@ -3,7 +3,6 @@
 package conform
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // validation is one run of the validation programs.
@@ -37,8 +34,10 @@ func TestValidation(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := v.files(t)
-	before, groups := devices(t), cgroups(t)
+	keepDevices(t)
 	keepGiven(t)
+	groups := cgroups(t)
+	t.Cleanup(func() { removeGroups(t, groups, regexp.MustCompile(validationGroups)) })
 	for _, shown := range machineLayout(t).views() {
 		t.Run(string(shown), func(t *testing.T) {
 			for _, file := range files {
@@ -48,10 +47,6 @@ func TestValidation(t *testing.T) {
 				})
 			}
 		})
-	}
-	removeCgroups(t, groups)
-	if diff := cmp.Diff(before, devices(t)); diff != "" {
-		t.Errorf("the machine's devices (-before +after):\n%s", diff)
 	}
 	if file := os.Getenv("STAVE_RECORD"); file != "" {
 		v.record(t, file)
@@ -98,7 +93,7 @@ func (v *validation) run(t *testing.T, shown layout, file string) {
 	case s.passed:
 		t.Logf("conform %-8s %-32s passes %d", shown, file, s.good)
 	case v.known.owed(shown, file):
-		t.Logf("conform %-8s %-32s FAILS  %d of %d, and a peer passes", shown, file, s.good, s.sum)
+		t.Logf("conform %-8s %-32s FAILS  %d of %d: a peer does it", shown, file, s.good, s.sum)
 		t.Errorf("%s\n\nall of its output:\n%s", s.complaints, output)
 	default:
 		t.Logf("conform %-8s %-32s fails  %d of %d, as the peers do", shown, file, s.good, s.sum)
@@ -140,69 +135,4 @@ func readTable(file string) (table, error) {
 		return nil, err
 	}
 	return parseTable(string(text))
-}
-
-// machineLayout is the layout of the machine's cgroups.
-func machineLayout(t *testing.T) layout {
-	t.Helper()
-	mounts, err := os.ReadFile("/proc/thread-self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	controllers, _ := os.ReadFile("/sys/fs/cgroup/cgroup.controllers") // where version 2 is not alone there is none
-	return layoutOf(string(mounts), string(controllers))
-}
-
-// cgroups lists the groups of all hierarchies.
-func cgroups(t *testing.T) []string {
-	t.Helper()
-	var all []string
-	filepath.WalkDir("/sys/fs/cgroup", func(path string, e fs.DirEntry, err error) error {
-		if err == nil && e.IsDir() {
-			all = append(all, path)
-		}
-		return nil // a group may vanish meanwhile
-	})
-	return all
-}
-
-// removeCgroups removes the groups that were not there before and have a name as the validation gives them: it ends
-// some containers by ending their PID namespace, so that no runtime can delete them.
-func removeCgroups(t *testing.T, before []string) {
-	t.Helper()
-	named := regexp.MustCompile(`/(cgrouptest|testdir|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(/|$)`)
-	for _, group := range slices.Backward(cgroups(t)) { // the children of a group come after it
-		if named.MatchString(group) && !slices.Contains(before, group) {
-			if err := os.Remove(group); err != nil && !os.IsNotExist(err) {
-				t.Errorf("remove what the validation left: %v", err)
-			}
-		}
-	}
-}
-
-// keepGiven takes back, in the end, the controllers that the runtime makes the top of the version 2 tree give away: in
-// the layout empty it can't know that this tree is not for it.
-func keepGiven(t *testing.T) {
-	t.Helper()
-	files, err := filepath.Glob("/sys/fs/cgroup/*/cgroup.subtree_control")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		before, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			after, _ := os.ReadFile(file)
-			for controller := range strings.FieldsSeq(string(after)) {
-				if slices.Contains(strings.Fields(string(before)), controller) {
-					continue
-				}
-				if err := os.WriteFile(file, []byte("-"+controller), 0); err != nil {
-					t.Errorf("take back %s: %v", controller, err)
-				}
-			}
-		})
-	}
 }
