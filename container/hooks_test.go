@@ -180,3 +180,16 @@ func TestHookShellIsShell(t *testing.T) {
 		}
 	}
 }
+
+// TestLaterHooksAreExplained looks for the hooks behind the program in what explain prints.
+func TestLaterHooksAreExplained(t *testing.T) {
+	lines := (&Bundle{Dir: "/bundle", Spec: &specs.Spec{Hooks: allHooks()}}).laterHooks(7, "c")
+	if len(lines) != 2 || !strings.Contains(lines[0].Call, "poststart hook 1") || !strings.Contains(lines[1].Call, "poststop hook 1") {
+		t.Fatalf("%+v", lines)
+	}
+	for i, status := range []string{`"status":"running"`, `"status":"stopped"`} {
+		if l := lines[i]; l.Index != 8+i || l.Count != 9 || l.Side != "host" || !strings.Contains(l.Shell, status) {
+			t.Errorf("%+v", l)
+		}
+	}
+}
