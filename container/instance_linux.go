@@ -151,6 +151,9 @@ func (i *Instance) load() error {
 	if err == nil && (r.ID != i.ID || r.Created.IsZero()) {
 		err = fmt.Errorf("it is not the state of this container")
 	}
+	if err == nil {
+		err = checkGroup(r.Cgroup)
+	}
 	if err != nil {
 		return fmt.Errorf("container %s: %s: %w; stave-oci delete --force %s removes it", i.ID, i.path(stateName), err, i.ID)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -67,4 +68,24 @@ func (i *Instance) recoverGroup(s *specs.Spec) error {
 // exists tells whether any folder of a group is there.
 func exists(g cgroups.Group) bool {
 	return slices.ContainsFunc(g.Folders, func(f cgroups.Folder) bool { return unix.Access(f.Path, unix.F_OK) == nil })
+}
+
+// checkGroup refuses a group that was read from a file and is no cgroup: whatever runs in its folders is killed in the end, and
+// the folders are removed.
+func checkGroup(g cgroups.Group) error {
+	for _, f := range g.Folders {
+		for _, dir := range append([]string{f.Path}, f.New...) {
+			if dir != path.Clean(dir) || f.Top == "" || !strings.HasPrefix(dir, f.Top+"/") {
+				return fmt.Errorf("cgroup: %q does not lie below the top %q of a hierarchy", dir, f.Top)
+			}
+		}
+		var fs unix.Statfs_t
+		if err := unix.Statfs(f.Top, &fs); err != nil {
+			return fmt.Errorf("cgroup: look at the file system of %s: %w", f.Top, err)
+		}
+		if fs.Type != unix.CGROUP_SUPER_MAGIC && fs.Type != unix.CGROUP2_SUPER_MAGIC {
+			return fmt.Errorf("cgroup: %s is no cgroup file system", f.Top)
+		}
+	}
+	return nil
 }

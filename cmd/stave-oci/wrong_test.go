@@ -237,7 +237,7 @@ func TestBrokenFolders(t *testing.T) {
 				if len(members(t, group)) == 0 {
 					t.Fatalf("the container is not in %s", group)
 				}
-				breakFolder(t, filepath.Join(root, k.id), broken.file, broken.text)
+				breakFolder(t, filepath.Join(root, k.id), broken.file, strings.ReplaceAll(broken.text, "ID", k.id))
 				if name == "no pid file" { // it looks like one whose creation was interrupted
 					if s := k.state(t); s.Status != "stopped" || s.Pid != 0 {
 						t.Errorf("the state is %+v", s)
