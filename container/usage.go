@@ -24,7 +24,7 @@ type Usage struct {
 	Pids    PidsUsage               `json:"pids"`
 	Blkio   BlkioUsage              `json:"blkio"`
 	Hugetlb map[string]HugetlbUsage `json:"hugetlb"`
-	// IntelRdt is empty: stave makes no groups of resctrl.
+	// IntelRdt is empty: what the monitoring of resctrl counts is not read.
 	IntelRdt struct{} `json:"intel_rdt"`
 	// Network is null, as runc's is: the configuration has no interfaces.
 	Network []struct{} `json:"network_interfaces"`

@@ -99,8 +99,8 @@ func limitFlags(flags *flag.FlagSet) *specs.LinuxResources {
 		return err
 	})
 	for _, name := range []string{"l3-cache-schema", "mem-bw-schema"} {
-		flags.Func(name, "refused: stave-oci makes no groups of resctrl (Intel RDT)", func(string) error {
-			return errors.New("stave-oci makes no groups of resctrl (Intel RDT), so the container has no such limit: leave it out")
+		flags.Func(name, "refused: the resctrl group (Intel RDT) of a container is set at its creation", func(string) error {
+			return errors.New("the resctrl group (Intel RDT) of a container is set at its creation, by linux.intelRdt, and update does not change it: leave it out, or write the schemata file of the group")
 		})
 	}
 	return r
