@@ -18,8 +18,9 @@ type Root struct {
 	ReadOnly bool
 	// Propagation is what "/" is made before anything is mounted; 0 means MS_SLAVE|MS_REC.
 	Propagation uintptr
-	// SharedParent is the mount point the root folder lies in; it is needed only where Propagation
-	// leaves that mount shared, because pivot_root(2) refuses a shared parent mount.
+	// SharedParent is the mount point the root folder lies in; it is needed only where Propagation leaves
+	// or makes that mount shared or unbindable: pivot_root(2) refuses a shared parent mount, and what lies
+	// in an unbindable one can't be bound.
 	SharedParent string
 	// Mounts are made in this order.
 	Mounts []MountPoint
@@ -80,7 +81,7 @@ func (r Root) start() []kernel.Call {
 	if r.SharedParent != "" {
 		calls = append(calls, kernel.Call{
 			Request: Propagation{Target: r.SharedParent, Host: true, Flags: unix.MS_PRIVATE},
-			Why:     "pivot_root refuses a root whose parent mount is shared",
+			Why:     "pivot_root refuses a root whose parent mount is shared, and in an unbindable one nothing can be bound",
 		})
 	}
 	calls = append(calls, kernel.Call{Request: BindRoot{r.Path}, Why: "pivot_root wants a mount point"})

@@ -27,7 +27,8 @@ type Facts struct {
 	Unit cgroups.Unit
 	// Born says that the kernel can clone into a cgroup of version 2.
 	Born bool
-	// SharedParent is the mount point that the root folder lies in, where that mount is shared.
+	// SharedParent is the mount point that the root folder lies in, where that mount is shared, or where
+	// linux.rootfsPropagation would make it shared or unbindable.
 	SharedParent string
 	// Kcore says that the kernel has /proc/kcore.
 	Kcore bool

@@ -58,8 +58,10 @@ func ReadFacts(b *Bundle, o Options) (Facts, error) {
 		f.HasHelpers = hasHelper("newuidmap") && hasHelper("newgidmap")
 	}
 	// Of the others, those that begin with r reach the mount that the root folder lies in.
-	if name := b.Spec.Linux.RootfsPropagation; name != "" && (name[0] != 'r' || strings.Contains(name, "shared")) {
-		f.SharedParent, err = sharedParent(b.rootPath())
+	name := b.Spec.Linux.RootfsPropagation
+	hinders := strings.Contains(name, "shared") || strings.Contains(name, "unbindable")
+	if name != "" && (name[0] != 'r' || hinders) {
+		f.SharedParent, err = sharedParent(b.rootPath(), hinders)
 	}
 	return f, err
 }
@@ -228,7 +230,7 @@ func pipes() []int {
 //
 //	29 24 254:0 / /mnt rw,relatime shared:12 - ext4 /dev/vda rw
 //	              5                7
-func sharedParent(folder string) (string, error) {
+func sharedParent(folder string, always bool) (string, error) {
 	data, err := kernel.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return "", err
@@ -249,7 +251,7 @@ func sharedParent(folder string) (string, error) {
 			best, shared = point, strings.Contains(strings.Join(fields[6:], " "), "shared:")
 		}
 	}
-	if !shared {
+	if !shared && !always {
 		return "", nil
 	}
 	return best, nil

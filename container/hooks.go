@@ -128,12 +128,17 @@ func (p *planner) startHooks(as []kernel.Call) []kernel.Call {
 	return p.containerHooks(pointStartContainer, slotHookCreated, specs.StateCreated, as)
 }
 
-// runtimeHooks plans the hooks of a point that run in the runtime's namespaces.
+// runtimeHooks plans the hooks of a point that run in the runtime's namespaces. To prestart hooks the container is created:
+// before version 1.0.2 of the specification they ran after the creation, and what is written for them expects that.
 func (p *planner) runtimeHooks(point string) []kernel.Call {
 	var calls []kernel.Call
+	status := specs.StateCreating
+	if point == pointPrestart {
+		status = specs.StateCreated
+	}
 	for i, hook := range hooksAt(p.spec.Hooks, point) {
 		calls = append(calls, kernel.Call{
-			Request: RuntimeHook{Point: point, Number: i + 1, Hook: hook, State: p.state(specs.StateCreating)},
+			Request: RuntimeHook{Point: point, Number: i + 1, Hook: hook, State: p.state(status)},
 			Why:     "the configuration asks for it, outside of the container",
 		})
 	}

@@ -54,6 +54,18 @@ func (p *planner) root() error {
 	return nil
 }
 
+// misspelt finds the word in the data of a bind that can't have been meant for a file system, such as a misspelt "ro", which
+// must not give write access. What has a value, such as a tmpfs's mode=755, changes nothing about a bind, and others leave
+// it out, too.
+func misspelt(data string) string {
+	for word := range strings.SplitSeq(data, ",") {
+		if !strings.Contains(word, "=") {
+			return word
+		}
+	}
+	return ""
+}
+
 // propagation reads linux.rootfsPropagation.
 func (p *planner) propagation() (uintptr, error) {
 	name := p.spec.Linux.RootfsPropagation
@@ -93,9 +105,10 @@ func (p *planner) mounts() ([]chroot.MountPoint, error) {
 			point.Options.Data = strings.TrimPrefix(fmt.Sprintf("%s,mode=%o", point.Options.Data, mode), ",")
 		}
 		if isBind(m) {
-			if point.Options.Data != "" { // nobody would read it: a misspelt "ro" must not give write access
-				return nil, fmt.Errorf("mount on %s: unknown option %q of a bind", m.Destination, point.Options.Data)
+			if word := misspelt(point.Options.Data); word != "" {
+				return nil, fmt.Errorf("mount on %s: unknown option %q of a bind", m.Destination, word)
 			}
+			point.Options.Data = "" // mount(2) ignores data where it binds
 			point.Source = p.bundle.source(m)
 			point.File = p.facts.IsFile[point.Source]
 			if point.Options.Flags&unix.MS_BIND == 0 {

@@ -95,7 +95,7 @@ func checkHookState(t *testing.T, data, dir, point string, inside bool, pidFile 
 	if err := json.Unmarshal([]byte(text(t, filepath.Join(data, point+".state"))), &state); err != nil {
 		t.Errorf("%s: %v", point, err)
 	}
-	status := map[string]string{"startContainer": "created", "poststart": "running", "poststop": "stopped"}[point]
+	status := map[string]string{"prestart": "created", "startContainer": "created", "poststart": "running", "poststop": "stopped"}[point]
 	if status == "" {
 		status = "creating"
 	}
