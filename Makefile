@@ -41,7 +41,7 @@ PROMISED_VM := root $(addprefix cgroup2:,cpu cpuset hugetlb io memory pids rdma)
 # kernel changes: of scripts (TestScriptOfTheLab runs one), refusals, races for paths, ten megabytes, machine code of a
 # function, and of device rules without a kernel; and the comparison of rootless containers, as runc makes none at the top of v2. The
 # programs are built here: to link one takes a minute there.
-VM_PACKAGES := ./cmd/... ./chroot ./cgroups $(wildcard ./steps/12-* ./steps/13-*) ./internal/witness ./security/... ./namespaces ./kernel ./container/...
+VM_PACKAGES := ./cmd/... ./chroot ./cgroups $(wildcard ./steps/12-* ./steps/13-* ./steps/21-*) ./internal/witness ./security/... ./namespaces ./kernel ./container/...
 VM_SKIP := ^TestScriptMakesTheSame|^TestScriptPassesExitCodesOn|^TestChildPath|^TestRefusals$$|^TestSetUpCannotBeWatched|^TestWorkingFolder|^TestHostileMountPoints|^TestManyBytes|^TestRandomDevices|^TestDeviceProgramTooLong|^FuzzDevices|^TestSameAsRuncRootless
 ifeq ($(origin PACKAGES),command line)
 VM_PACKAGES := $(PACKAGES)
@@ -115,7 +115,7 @@ root: need-root $(TALLY) ## tier 2: all tests, with the real kernel, one package
 vm: need-root $(TALLY) need-vm build/vm/run build/vm/kernel/vmlinux build/vm/debian.img ## tier 3: tests in throw-away machines with cgroup v2, and with systemd (root)
 	@echo "vm"; rm -rf build/vm.json build/vm/coverage; mkdir -p build/vm/coverage; bad=0; \
 	STAVE_TIER=unit STAVE_VM="$(VM)" STAVE_VM_SYSTEMD="$(VM_SYSTEMD)" $(VM_TEST) ./internal/vm || bad=1; \
-	$(GO) build -o build/vm/steps/ $(addsuffix /,$(wildcard ./steps/12-* ./steps/13-*)) && \
+	$(GO) build -o build/vm/steps/ $(addsuffix /,$(wildcard ./steps/12-* ./steps/13-* ./steps/21-*)) && \
 	$(GO) build -ldflags "-s -w -X main.version=1.2.3-test" -o build/vm/programs/ ./cmd/... ./cmd/stave-oci/testdata/inside || exit 1; \
 	export STAVE_TIER=vm STAVE_PROMISED="$(PROMISED_VM)" STAVE_STEPS="$(CURDIR)/build/vm/steps" STAVE_PROGRAMS="$(CURDIR)/build/vm/programs"; \
 	$(VM_TEST) -coverprofile build/vm/coverage/machine -skip '$(VM_SKIP)' -exec "$(VM)" $(VM_PACKAGES) || bad=1; \

@@ -148,7 +148,7 @@ func (c *container) plan(r request, held bool, done func()) (kernel.Program, err
 	if err != nil {
 		return none, err
 	}
-	last := command(config.Process.Args)
+	last := command(config.Process.Args) // as in every step: descriptors, signals, the parent's death, execve
 	last[3].Request = kernel.Exec{Args: config.Process.Args, Env: config.Process.Env}
 	wait := []kernel.Call{{Request: kernel.Wait{Point: "the end of the set-up"}, Why: "its process is noted before it can run away"}}
 	host := slices.Concat(limits, born, root.HostCalls(), clone)
@@ -227,16 +227,25 @@ func (c *config) root(group cgroups.Group) (chroot.Root, error) {
 		case point.Options.IDMap:
 			return root, fmt.Errorf("mount on %s: this runtime makes no idmapped mounts", m.Destination)
 		case m.Type == "cgroup":
+			if point.Options.Flags&unix.MS_RDONLY == 0 {
+				return root, fmt.Errorf("mount on %s: a command that can write to its cgroup lifts its limits; say ro", m.Destination)
+			}
 			root.Mounts = append(root.Mounts, limitsSeen(point, group)...)
-			root.ReadOnlyPaths = append(root.ReadOnlyPaths, point.Target) // or the command could lift its limits
+			root.ReadOnlyPaths = append(root.ReadOnlyPaths, point.Target) // the folder of the hierarchies, too
 			continue
 		case point.Options.Flags&unix.MS_BIND != 0 || m.Type == "bind":
 			point.Source = c.path(m.Source)
+			if point.Options.Data != "" { // a misspelt ro would give the right to write
+				return root, fmt.Errorf("mount on %s: unknown option %q of a bind", m.Destination, point.Options.Data)
+			}
 			info, err := os.Stat(point.Source)
-			if err != nil || point.Options.Data != "" {
-				return root, fmt.Errorf("mount on %s: unknown options %q, or no source: %w", m.Destination, point.Options.Data, err)
+			if err != nil {
+				return root, fmt.Errorf("mount on %s: %w", m.Destination, err)
 			}
 			point.File = !info.IsDir()
+			if point.Options.Flags&unix.MS_BIND == 0 { // the type says it
+				point.Options.Flags |= unix.MS_BIND | unix.MS_REC
+			}
 		}
 		root.Mounts = append(root.Mounts, point)
 	}
@@ -272,10 +281,16 @@ func (c *config) rights() (may, filter []kernel.Call, err error) {
 		return nil, nil, err
 	}
 	facts.SetgroupsDenied = os.Geteuid() != 0
+	if len(c.Linux.UIDMappings) > 0 {
+		facts.Missing = 0 // what the caller has not, root of a new user namespace has there
+	}
 	p := c.Process
 	who, err := security.NewCredentials(&specs.Process{User: p.User, Capabilities: &p.Capabilities}, facts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("process: %w", err)
+	}
+	if len(who.LeftOut) > 0 { // for config.md a reason to warn and not to refuse: it is less than was asked for
+		fmt.Fprintf(os.Stderr, "21-oci-runtime: process.capabilities: %v can't be granted\n", who.LeftOut)
 	}
 	if may, err = security.Limits(p.Rlimits); err != nil {
 		return nil, nil, fmt.Errorf("process.rlimits: %w", err)
@@ -300,8 +315,11 @@ func (c *config) rights() (may, filter []kernel.Call, err error) {
 		return may, filter, nil
 	}
 	program, err := security.Compile(c.Linux.Seccomp, runtime.GOARCH)
-	if err != nil || program.Listens {
-		return nil, nil, fmt.Errorf("linux.seccomp: a listener (this runtime has none), or: %w", err)
+	if err == nil && program.Listens {
+		err = errors.New("this runtime hands nothing to a listener")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("linux.seccomp: %w", err)
 	}
 	return may, append(filter,
 		kernel.Call{Request: kernel.Announce{}, Why: "the filter may forbid to say it later"},

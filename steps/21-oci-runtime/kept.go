@@ -45,6 +45,7 @@ type container struct {
 	Rest []string `json:"rest,omitempty"`
 
 	folder string
+	open   *os.File // the folder, as long as this command makes the container
 }
 
 // defaultRoot is a folder that does not outlive a reboot, as processes don't either.
@@ -100,6 +101,33 @@ func (k *keeper) find(id string) (*container, error) {
 		err = fmt.Errorf("%s: %w", c.file(stateName), err)
 	}
 	return c, err
+}
+
+// make makes the folder of a new container. Of two commands at once, one gets it.
+func (c *container) make() (err error) {
+	if err := os.Mkdir(c.folder, 0o711); err != nil {
+		return fmt.Errorf("create %s: is there one with this name? %w", c.ID, err)
+	}
+	c.open, err = os.Open(c.folder)
+	return err
+}
+
+// replaced tells whether other commands have deleted the container while it ran, and perhaps made another one with its name.
+func (c *container) replaced() bool {
+	mine, err := c.open.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(c.folder)
+	return err != nil || !os.SameFile(mine, there)
+}
+
+// unmake removes the folder of a container that could not be made, if it is still that one's.
+func (c *container) unmake() error {
+	if c.replaced() {
+		return nil
+	}
+	return os.RemoveAll(c.folder)
 }
 
 // save writes what is known of the container, whole or not at all.

@@ -88,6 +88,19 @@ func (k *keeper) life() (int, error) {
 	return 0, nil
 }
 
+// explain prints the calls that create or run would make.
+func (k *keeper) explain(verb string, r request) error {
+	if verb != "create" && verb != "run" {
+		return fmt.Errorf("-explain shows the calls of create and run, not of %s", verb)
+	}
+	c := &container{ID: r.id, folder: k.folder(r.id)}
+	p, err := c.plan(r, verb == "create", nil)
+	if err == nil {
+		explain(p)
+	}
+	return err
+}
+
 // look tells what is there of a container; if it was just started, not before its command has come to its last program.
 func (k *keeper) look(id string, started bool) {
 	files, _ := filepath.Glob(filepath.Join(k.folder(id), "*")) // the pattern is a good one

@@ -39,63 +39,40 @@ func main() {
 	os.Exit(code)
 }
 
-// do does one command on one container, while no other command changes anything.
-func (k *keeper) do(verb string, args []string) (int, error) {
-	request, err := parse(verb, args)
-	if err != nil || verb == "bundle" {
-		return 0, errors.Join(err, request.write())
-	}
-	if !k.explained {
-		if err := k.lock(); err != nil {
-			return 1, err
-		}
-		defer k.unlock()
-	}
-	if verb == "create" || verb == "run" {
-		return k.create(request, verb == "create")
-	}
-	c, err := k.find(request.id)
-	if err != nil {
-		return 1, err
-	}
-	switch verb {
-	case "start":
-		err = c.start()
-	case "state":
-		err = show(c.state())
-	case "kill":
-		err = c.kill(request.signal)
-	case "delete":
-		err = c.delete(request.force)
-	}
-	return 0, err
-}
-
 // create makes a container, up to but not including its command: what can go wrong with namespaces, mounts and limits goes
-// wrong now, and an engine may still add to it, such as a network. A container that is not held runs at once, to its end.
+// wrong now, and an engine may still add to it, such as a network. One that is not held runs at once, to its end.
 func (k *keeper) create(r request, held bool) (code int, err error) {
 	c := &container{ID: r.id, folder: k.folder(r.id)}
-	p, err := c.plan(r, held, k.unlock)
+	if err := c.make(); err != nil {
+		return 1, err
+	}
+	code, err = c.begin(r, held, k.unlock)
+	if err == nil && held {
+		return 0, nil // this program ends, and the container's process goes on waiting
+	}
+	if err := errors.Join(err, k.lock()); err != nil || c.replaced() {
+		return code, errors.Join(err, c.unmake()) // nothing else is left of a program that could not start
+	}
+	return code, c.remove()
+}
+
+// begin starts the program. What tells how to clean up is written before there is anything to clean up.
+func (c *container) begin(r request, held bool, noted func()) (int, error) {
+	p, err := c.plan(r, held, noted)
 	if err != nil {
 		return 1, err
 	}
-	if k.explained {
-		explain(p)
-		return 0, nil
-	}
-	if err := os.Mkdir(c.folder, 0o711); err != nil { // of two commands at once, one gets it
-		return 1, fmt.Errorf("create %s: is there one with this name? %w", r.id, err)
-	}
 	c.Rest = p.Rest()
-	if err = c.save(); err == nil && held { // saved before there is anything that has to be cleaned up
-		if _, err = p.Start(kernel.Options{}); err == nil {
-			return 0, nil // this program ends, and the container's process goes on waiting
-		}
-		code, err = refused(err)
-	} else if err == nil {
-		code, err = run(p)
+	if err := c.save(); err != nil {
+		return 1, err
 	}
-	return code, errors.Join(err, k.lock(), c.remove())
+	if !held {
+		return run(p)
+	}
+	if _, err := p.Start(kernel.Options{}); err != nil {
+		return refused(err)
+	}
+	return 0, nil
 }
 
 // start lets the waiting process go on to its last calls, and returns when it has become the command.
@@ -138,10 +115,9 @@ func (c *container) kill(signal unix.Signal) error {
 
 // delete removes all that create made. A container that was killed half made has stopped, too.
 func (c *container) delete(force bool) error {
-	switch s := c.state(); {
-	case s.Pid != 0 && !force:
+	if s := c.state(); s.Pid != 0 && !force {
 		return fmt.Errorf("delete %s: it is %s: kill it first, or use -force", c.ID, s.Status)
-	case s.Pid != 0:
+	} else if s.Pid != 0 {
 		if err := c.kill(unix.SIGKILL); err != nil {
 			return err
 		}

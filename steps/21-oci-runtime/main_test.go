@@ -18,6 +18,42 @@ import (
 	"stave/internal/witness"
 )
 
+// waiting looks at the process of a created container. Nobody but root may look at more than its numbers, least of all a
+// process in its namespaces.
+func waiting(t *testing.T, r *running) {
+	t.Helper()
+	if session, err := unix.Getsid(r.pid); session != r.pid {
+		t.Errorf("a created container is in session %d, want its own, %d: %v", session, r.pid, err)
+	}
+	var st unix.Stat_t // of a process that others may look into, the files are its user's
+	if err := unix.Stat(fmt.Sprintf("/proc/%d/mem", r.pid), &st); err != nil || st.Uid != 0 {
+		t.Errorf("the memory of a created container is user %d's, want root's: %v", st.Uid, err)
+	}
+	if comm := strings.TrimSpace(r.read(t, "comm")); comm != filepath.Base(step) {
+		t.Errorf("the process of a created container is %s, want %s", comm, filepath.Base(step))
+	}
+}
+
+// inside looks at more of it, as root.
+func inside(t *testing.T, r *running, user bool) {
+	t.Helper()
+	if name := r.runs(); name != step {
+		t.Errorf("the process of a created container executes %s, want %s", name, step)
+	}
+	kinds := []string{"mnt", "pid", "uts", "ipc", "net", "cgroup"}
+	if user {
+		kinds = append(kinds, "user")
+	}
+	for _, kind := range kinds {
+		if witness.Namespace(t, r.pid, kind) == witness.Namespace(t, 0, kind) {
+			t.Errorf("a created container is in the %s namespace of the test", kind)
+		}
+	}
+	if !slices.ContainsFunc(witness.Mounts(t, r.pid), func(m witness.Mount) bool { return m.Point == "/proc" && m.Type == "proc" }) {
+		t.Error("a created container has no /proc")
+	}
+}
+
 // TestLife leads a container through its life, asks for what is not allowed at each stage, and looks at its process.
 func TestLife(t *testing.T) {
 	for need, uid := range users() {
@@ -25,27 +61,8 @@ func TestLife(t *testing.T) {
 			u := newCaller(t, uid)
 			mounts := len(witness.Mounts(t, 0))
 			r := u.create()
-			if name := r.runs(); name != step {
-				t.Errorf("the process of a created container executes %s, want %s", name, step)
-			}
-			kinds := []string{"mnt", "pid", "uts", "ipc", "net", "cgroup"}
-			if uid != 0 {
-				kinds = append(kinds, "user")
-			}
-			for _, kind := range kinds {
-				if witness.Namespace(t, r.pid, kind) == witness.Namespace(t, 0, kind) {
-					t.Errorf("a created container is in the %s namespace of the test", kind)
-				}
-			}
-			if !slices.ContainsFunc(witness.Mounts(t, r.pid), func(m witness.Mount) bool { return m.Point == "/proc" && m.Type == "proc" }) {
-				t.Error("a created container has no /proc")
-			}
-			if session, err := unix.Getsid(r.pid); session != r.pid {
-				t.Errorf("a created container is in session %d, want its own, %d: %v", session, r.pid, err)
-			}
-			var st unix.Stat_t // a process that others may look into has files that are its user's
-			if err := unix.Stat(fmt.Sprintf("/proc/%d/mem", r.pid), &st); err != nil || st.Uid != 0 {
-				t.Errorf("the memory of a created container is user %d's, want root's: %v", st.Uid, err)
+			if waiting(t, r); os.Geteuid() == 0 {
+				inside(t, r, uid != 0)
 			}
 			u.is(specs.StateCreated, r.pid)
 			u.must(1, "create", "x")
@@ -54,6 +71,9 @@ func TestLife(t *testing.T) {
 			u.must(0, "start", "x")
 			if name := r.runs(); name != "/bin/busybox" {
 				t.Errorf("the process of a started container executes %s, want /bin/busybox", name)
+			}
+			if may := r.status(t, "CapEff"); may != "0000000000000420" {
+				t.Errorf("the capabilities of the command are %s, want those of config.json, 420", may)
 			}
 			u.is(specs.StateRunning, r.pid)
 			for verb, why := range map[string]string{"create": "file exists", "start": "only a created", "delete": "it is running"} {
@@ -117,6 +137,7 @@ func TestForce(t *testing.T) {
 	for need, uid := range users() {
 		t.Run(need, func(t *testing.T) {
 			u := newCaller(t, uid)
+			u.must(0, "delete", "-force", "x")
 			for _, before := range [][]string{nil, {"start"}, {"start", "kill"}} {
 				r := u.create()
 				for _, verb := range before {
@@ -136,12 +157,14 @@ func TestRun(t *testing.T) {
 	for need, uid := range users() {
 		t.Run(need, func(t *testing.T) {
 			u := newCaller(t, uid)
+			killed := specs.LinuxSyscall{Names: []string{"mkdir", "mkdirat"}, Action: specs.ActKillProcess}
+			u.config.Linux.Seccomp.Syscalls = append(u.config.Linux.Seccomp.Syscalls, killed)
 			for name, c := range map[string]struct {
 				args []string
 				code int
 			}{
 				"own code":       {[]string{"sh", "-c", "exit 3"}, 3},
-				"signal":         {[]string{"sh", "-c", "ulimit -t 1; while :; do :; done"}, 128 + 9},
+				"signal":         {[]string{"mkdir", "/tmp/folder"}, 128 + int(unix.SIGSYS)}, // its own signals process 1 ignores
 				"not there":      {[]string{"/nothing"}, 127},
 				"not executable": {[]string{"/tmp"}, 126},
 			} {
@@ -167,6 +190,44 @@ func TestRunIsKept(t *testing.T) {
 	if code := r.end(); code != 0 || len(u.kept()) > 0 {
 		t.Errorf("exit code %d, kept %v", code, u.kept())
 	}
+}
+
+// TestReplaced deletes a container that runs in the foreground, and makes another one with its name before the first one's
+// starter can look: that must leave the other alone.
+func TestReplaced(t *testing.T) {
+	u := newCaller(t, 0)
+	u.config.Process.Args = []string{"cat"}
+	u.write()
+	first := begin(t, u.command("run", "x"), "cat", false)
+	if err := first.cmd.Process.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	u.must(0, "delete", "-force", "x")
+	second := u.create()
+	if err := first.cmd.Process.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if code := first.end(); code != 128+9 {
+		t.Errorf("exit code %d, want 137", code)
+	}
+	u.is(specs.StateCreated, second.pid)
+}
+
+// TestTaken names a cgroup in which another process is: it is refused, and the other lives on.
+func TestTaken(t *testing.T) {
+	u := newCaller(t, 0)
+	other := newCaller(t, 0)
+	u.config.Linux.CgroupsPath, other.config.Linux.CgroupsPath = "/stave-test-taken", "/stave-test-taken"
+	u.write()
+	other.write()
+	r := u.create()
+	if len(r.cgroups(t)) == 0 {
+		t.Skip("needs cgroups: no hierarchy is mounted")
+	}
+	if output := other.must(1, "create", "x"); !strings.Contains(output, "has processes already") || len(other.kept()) > 0 {
+		t.Errorf("kept %v: %s", other.kept(), output)
+	}
+	u.is(specs.StateCreated, r.pid)
 }
 
 // TestNotThere creates a container whose command is not there, and one whose command goes before the start.
@@ -207,7 +268,11 @@ func TestKilledCreate(t *testing.T) {
 			if err := os.Chmod(fifo, 0o666); err != nil {
 				t.Fatal(err)
 			}
-			for n := range 12 {
+			rounds := 12
+			if testing.Short() {
+				rounds = 3
+			}
+			for n := range rounds {
 				cmd := u.command("create", "-pid-file", map[bool]string{true: fifo, false: "/dev/null"}[n == 0], "x")
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
@@ -365,7 +430,9 @@ func TestAlone(t *testing.T) {
 					t.Errorf("%v: exit code %d, output %q", args, code, output)
 				}
 			}
-			u.must(0, "-explain", "create", "x")
+			for verb, code := range map[string]int{"create": 0, "run": 0, "state": 1} {
+				u.must(code, "-explain", verb, "x")
+			}
 			if _, err := os.Stat(filepath.Join(u.dir, "kept")); !os.IsNotExist(err) {
 				t.Errorf("-explain has made a folder: %v", err)
 			}

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -12,7 +14,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file reads the command line, which is that of runc as far as it goes.
+// This file reads the command line, which is that of runc as far as it goes, and does what it says.
+
+// do does one command on one container, while no other command changes anything.
+func (k *keeper) do(verb string, args []string) (int, error) {
+	request, err := parse(verb, args)
+	switch {
+	case err != nil:
+		return 1, err
+	case verb == "bundle":
+		return 0, request.write()
+	case k.explained:
+		return 0, k.explain(verb, request)
+	}
+	if err := k.lock(); err != nil {
+		return 1, err
+	}
+	defer k.unlock()
+	if verb == "create" || verb == "run" {
+		return k.create(request, verb == "create")
+	}
+	c, err := k.find(request.id)
+	if request.force && errors.Is(err, os.ErrNotExist) {
+		return 0, nil // engines make sure in this way
+	} else if err != nil {
+		return 1, err
+	}
+	switch verb {
+	case "start":
+		err = c.start()
+	case "state":
+		err = show(c.state())
+	case "kill":
+		err = c.kill(request.signal)
+	case "delete":
+		err = c.delete(request.force)
+	}
+	return 0, err
+}
 
 // request is what the command line asks for.
 type request struct {
