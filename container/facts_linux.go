@@ -53,7 +53,7 @@ func ReadFacts(b *Bundle, o Options) (Facts, error) {
 	f.Kcore = unix.Access("/proc/kcore", unix.F_OK) == nil
 	f.OwnStdio = pipes()
 	f.Home = b.home()
-	f.Security.SetgroupsDenied = deniesGroups(b.Spec.Linux.Namespaces)
+	f.Security.SetgroupsDenied = deniesGroups(b.Spec.Linux.Namespaces, f.Security.SetgroupsDenied)
 	if needsMaps(b.Spec) && f.UID != 0 {
 		f.HasHelpers = hasHelper("newuidmap") && hasHelper("newgidmap")
 	}
@@ -66,16 +66,17 @@ func ReadFacts(b *Bundle, o Options) (Facts, error) {
 	return f, err
 }
 
-// deniesGroups tells whether a user namespace of another process, which the container joins, forbids setgroups(2)
-// (user_namespaces(7)). Only that process's own file says so, beside which the namespace's is.
-func deniesGroups(list []specs.LinuxNamespace) bool {
+// deniesGroups tells whether the container's user namespace forbids setgroups(2) (user_namespaces(7)). Of one of another
+// process, which the container joins, only that process's own file says so, beside which the namespace's is; otherwise it
+// is the caller's, or begins as that.
+func deniesGroups(list []specs.LinuxNamespace, own bool) bool {
 	for _, n := range list {
 		if n.Type == specs.UserNamespace && n.Path != "" {
 			text, err := os.ReadFile(filepath.Join(filepath.Dir(n.Path), "../setgroups"))
 			return err == nil && strings.TrimSpace(string(text)) == "deny"
 		}
 	}
-	return false
+	return own
 }
 
 // shared compares the files of namespaces that are joined with the caller's own: the same device and
