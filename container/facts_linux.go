@@ -62,6 +62,9 @@ func ReadFacts(b *Bundle, o Options) (Facts, error) {
 	hinders := strings.Contains(name, "shared") || strings.Contains(name, "unbindable")
 	if name != "" && (name[0] != 'r' || hinders) {
 		f.SharedParent, err = sharedParent(b.rootPath(), hinders)
+		if f.SharedParent == "/" && !hinders {
+			f.SharedParent = "" // the mount of "/" itself is what these values do change
+		}
 	}
 	return f, err
 }
