@@ -237,7 +237,7 @@ func (g Group) Devices(rules []specs.LinuxDeviceCgroup) ([]kernel.Call, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.writes(list.lines()), nil
+	return f.writes(list.asNamed(checked).lines()), nil
 }
 
 // ChangeDevices returns the host calls that replace the device rules of a running group, which are those of old.

@@ -123,13 +123,38 @@ func (l DeviceLine) Undo(h *kernel.Host) error {
 	return err
 }
 
-// lines returns the list as the rules to write, for a group of which nothing is known.
+// lines returns the list as the rules to write, for a group of which nothing is known. Single devices come first, in the
+// order of the configuration: the kernel has its list in the order in which it was written, and some look for theirs there.
 func (l deviceList) lines() []DeviceRule {
 	rules := []DeviceRule{{l.allow, DeviceSet{'a', all, all}, full}}
-	for _, e := range l.exceptions {
+	narrow := slices.Clone(l.exceptions)
+	slices.SortStableFunc(narrow, func(a, b exception) int { return b.width() - a.width() })
+	for _, e := range narrow {
 		rules = append(rules, DeviceRule{!l.allow, e.DeviceSet, e.Access})
 	}
 	return rules
+}
+
+// asNamed takes the right to make a node from exceptions that the one for all devices has already, unless a rule names it
+// for just that set: the kernel's list then shows what the configuration says. To make a node only that right is asked
+// for, and to open one never, so both lists decide alike.
+func (l deviceList) asNamed(rules []DeviceRule) deviceList {
+	if l.allow {
+		return l
+	}
+	named := slices.Clone(l.exceptions)
+	for i, e := range named {
+		said := func(wide exception) bool {
+			return wide.DeviceSet == DeviceSet{e.Type, all, all} && wide.Access&MakeDevice != 0
+		}
+		says := func(r DeviceRule) bool {
+			return r.Allow && r.Access&MakeDevice != 0 && r.Major == e.Major && r.Minor == e.Minor && (r.Type == e.Type || r.Type == 'a')
+		}
+		if e.Access != MakeDevice && slices.ContainsFunc(l.exceptions, said) && !slices.ContainsFunc(rules, says) {
+			named[i].Access &^= MakeDevice
+		}
+	}
+	return deviceList{false, named}
 }
 
 // change returns the lines that make one list the other. Between lists of a kind, new exceptions come first, those

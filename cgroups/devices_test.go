@@ -79,6 +79,26 @@ c 5:2 rwm
 c 10:200 rwm
 c 136:* rwm`
 
+// TestDevicesAsNamed looks whether the rules of the configuration are written as they are there and before the others:
+// the validation of the runtime-tools looks for them at the beginning of devices.list.
+func TestDevicesAsNamed(t *testing.T) {
+	calls, err := groupOf(1).Devices(parseRules(t, "allow c 10:229 rwm, allow b 8:20 rw, allow c 7:* w, allow b 10:200 r"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"a *:* rwm", "c 10:229 rwm", "b 8:20 rw", "b 10:200 r"}
+	for i, text := range texts(calls)[:len(want)] {
+		if !strings.Contains(text, fmt.Sprintf("%q", want[i])) {
+			t.Errorf("call %d: %s, want %s", i+1, text, want[i])
+		}
+	}
+	// A right that no entry for all devices has stays with the device.
+	list := deviceList{exceptions: []exception{{DeviceSet{'c', 7, 1}, full}, {DeviceSet{'b', all, all}, MakeDevice}}}
+	if got := list.asNamed(nil).exceptions[0].Access; got != full {
+		t.Errorf("c 7:1 %s, want rwm", got)
+	}
+}
+
 func TestDevicesPlan(t *testing.T) {
 	for _, text := range []string{"", "deny a *:* rwm", "allow a *:* rwm, deny a *:* rwm"} {
 		calls, err := groupOf(1).Devices(parseRules(t, text))
