@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"stave/internal/witness"
 )
 
 // machineLayout is the layout of the machine's cgroups.
@@ -40,16 +42,20 @@ func cgroups(t *testing.T) []string {
 // PID namespace, so that no runtime can delete their groups.
 const validationGroups = `/(cgrouptest|testdir|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(/|$)`
 
-// removeGroups removes the groups that were not there before and have a name as in the pattern.
+// removeGroups removes the groups that were not there before and have a name as in the pattern, once the last processes in
+// them have ended.
 func removeGroups(t *testing.T, before []string, named *regexp.Regexp) {
 	t.Helper()
-	for _, group := range slices.Backward(cgroups(t)) { // the children of a group come after it
-		if named.MatchString(group) && !slices.Contains(before, group) {
-			if err := os.Remove(group); err != nil && !os.IsNotExist(err) {
-				t.Errorf("remove what is left: %v", err)
+	witness.Until(t, "what engines and the validation leave is removed: "+named.String(), func() bool {
+		clean := true
+		for _, group := range slices.Backward(cgroups(t)) { // the children of a group come after it
+			if named.MatchString(group) && !slices.Contains(before, group) {
+				err := os.Remove(group)
+				clean = clean && (err == nil || os.IsNotExist(err))
 			}
 		}
-	}
+		return clean
+	})
 }
 
 // keepGiven takes back, in the end, the controllers that the runtime makes the top of the version 2 tree give away: in
