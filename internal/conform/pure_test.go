@@ -73,7 +73,7 @@ func TestTable(t *testing.T) {
 	}
 	for _, file := range []string{"hooks", "poststart_fail"} {
 		if all.owed(legacy, file) {
-			t.Errorf("%s is owed, which no peer passes, or the specification forbids", file)
+			t.Errorf("%s is owed, which no peer passes, or which is declined", file)
 		}
 	}
 	if _, err := parseTable("file a/b c/d\ncreate +1\n"); err == nil {

@@ -51,7 +51,7 @@ func (a table) set(column, file, cell string) {
 // same layout, or, where both versions are seen, with version 1 alone, which crun needs; other files depend on the
 // machine, and the one of the layout unified has capabilities that others lack.
 func (a table) owed(shown layout, file string) bool {
-	if contrary(file) {
+	if declined(file) != "" {
 		return false
 	}
 	for column := range a {
@@ -67,9 +67,16 @@ func (a table) owed(shown layout, file string) bool {
 	return false
 }
 
-// contrary says whether a file asks for what the specification has taken back: since version 1.2 a poststart hook that fails
-// is an error that ends the container, and no longer only a warning (runtime.md, lifecycle).
-func contrary(file string) bool { return file == "poststart_fail" }
+// declined says why a file is not owed although a peer passes it, or nothing.
+func declined(file string) string {
+	switch file {
+	case "poststart_fail":
+		return "since version 1.2 of the specification a poststart hook that fails is an error that ends the container, no longer a warning"
+	case "linux_ns_itype":
+		return "it makes a container without a mount namespace, whose mounts would stay on the machine"
+	}
+	return ""
+}
 
 // aboutCgroups says whether a file of the validation makes cgroups of its own and looks at them.
 func aboutCgroups(file string) bool {
