@@ -41,6 +41,9 @@ func TestValidation(t *testing.T) {
 	for _, shown := range machineLayout(t).views() {
 		t.Run(string(shown), func(t *testing.T) {
 			for _, file := range files {
+				if shown == empty && aboutCgroups(file) && os.Getenv("STAVE_RECORD") == "" {
+					continue // without a controller there is nothing that it could look at
+				}
 				t.Run(file, func(t *testing.T) {
 					t.Parallel()
 					v.run(t, shown, file)
