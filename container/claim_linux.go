@@ -115,14 +115,12 @@ func (c *claim) take(g cgroups.Group) error {
 
 // write writes a group into a claim, in place of what it holds.
 func write(file *os.File, g cgroups.Group) error {
-	text, err := json.Marshal(g)
-	if err != nil {
-		return err
-	}
 	if err := file.Truncate(0); err != nil {
 		return err
 	}
-	_, err = file.WriteAt(text, 0)
+	w := &writer{}
+	w.group(g)
+	_, err := file.WriteAt(w.out, 0)
 	return err
 }
 

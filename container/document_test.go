@@ -46,7 +46,7 @@ func fill(v reflect.Value) {
 		for f, member := range v.Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			platform := f.Tag.Get("platform")
-			if platform != "" && !strings.Contains(platform, "linux") || slices.Contains(rareMembers(), name) {
+			if !f.IsExported() || platform != "" && !strings.Contains(platform, "linux") || slices.Contains(rareMembers(), name) {
 				continue
 			}
 			fill(member)

@@ -18,7 +18,7 @@ import (
 // of its own, SIGKILL goes to all of them: the kernel would end only the first. The error of one that doesn't run is an
 // [ErrNotRunning], but not with all.
 func (i *Instance) Kill(signal unix.Signal, all bool) error {
-	s, err := i.State()
+	s, err := i.look()
 	if err != nil {
 		return err
 	}
@@ -130,9 +130,9 @@ func (i *Instance) interrupt() error {
 	return nil
 }
 
-// stateLocked is State for the one who has the lock.
+// stateLocked is look for the one who has the lock.
 func (i *Instance) stateLocked() (State, error) {
-	s, err := i.State()
+	s, err := i.look()
 	if s.Status == specs.StateCreating { // by itself: the lock is ours
 		s.Status = specs.StateStopped
 	}

@@ -13,7 +13,7 @@ import (
 
 // Usage reads what a container uses that has not ended.
 func (i *Instance) Usage() (*Usage, error) {
-	s, err := i.State()
+	s, err := i.look()
 	if err != nil {
 		return nil, err
 	}

@@ -123,7 +123,7 @@ func (i *Instance) prepareExec(o ExecOptions) (*launch, error) {
 
 // joinable returns the process of a container that another one can join.
 func (i *Instance) joinable(o ExecOptions) (pid int, err error) {
-	s, err := i.State()
+	s, err := i.look()
 	switch {
 	case err != nil:
 		return 0, err
@@ -140,7 +140,7 @@ func (i *Instance) joinable(o ExecOptions) (pid int, err error) {
 func (l *launch) open(pid int) ([]namespaces.Join, error) {
 	var joins []namespaces.Join
 	for _, kind := range namespaces.Kinds() {
-		if _, err := os.Stat("/proc/self/ns/" + string(kind)); errors.Is(err, os.ErrNotExist) {
+		if unix.Access("/proc/self/ns/"+string(kind), unix.F_OK) == unix.ENOENT {
 			continue // this kernel has no such kind
 		}
 		if sameNamespace(pid, kind) {

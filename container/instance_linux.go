@@ -3,7 +3,6 @@
 package container
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -146,7 +145,7 @@ func (i *Instance) load() error {
 	}
 	r := record{}
 	if err == nil {
-		err = json.Unmarshal(data, &r)
+		r, err = decodeRecord(data)
 	}
 	if err == nil && (r.ID != i.ID || r.Created.IsZero()) {
 		err = fmt.Errorf("it is not the state of this container")
@@ -163,14 +162,10 @@ func (i *Instance) load() error {
 
 // save writes what is kept, and the configuration.
 func (i *Instance) save(b *Bundle) error {
-	text, err := json.Marshal(i.record)
-	if err != nil {
-		return err
-	}
 	if err := putFile(i.path(configFile), b.data); err != nil {
 		return err
 	}
-	return putFile(i.path(stateName), append(text, '\n'))
+	return putFile(i.path(stateName), append(i.encode(), '\n'))
 }
 
 // path is that of a file in the folder.
@@ -204,9 +199,16 @@ func (l life) alive() bool {
 
 // State looks at the container.
 func (i *Instance) State() (State, error) {
+	s, err := i.look()
+	s.Owner = userName(i.UID)
+	return s, err
+}
+
+// look is State without the name of the owner, which only a person wants to know.
+func (i *Instance) look() (State, error) {
 	s := State{
 		Version: i.Version, ID: i.ID, Bundle: i.Bundle, Rootfs: i.Rootfs, Created: i.Created,
-		Owner: userName(i.UID), Annotations: i.Annotations,
+		Annotations: i.Annotations,
 	}
 	making := i.making() // looked at first: the file pid comes before the lock goes
 	l, created, err := i.life()
@@ -278,7 +280,7 @@ func newRecord(b *Bundle, f Facts, o Options, rest []string) record {
 // putFile puts a file in place whole.
 func putFile(name string, data []byte) error {
 	temporary := name + ".new"
-	fd, err := unix.Open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, 0o644)
+	fd, err := unix.Open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, 0o600) // the environment may hold secrets
 	if err != nil {
 		return &os.PathError{Op: "open", Path: temporary, Err: err}
 	}

@@ -17,7 +17,7 @@ func (i *Instance) Processes() ([]int, error) {
 	if len(i.Cgroup.Folders) > 0 {
 		return i.Cgroup.Processes()
 	}
-	s, err := i.State()
+	s, err := i.look()
 	if err != nil || s.Pid == 0 {
 		return nil, err
 	}
