@@ -57,7 +57,9 @@ func limit(user uint32, add, drop []string, gain bool) ([]kernel.Call, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts.SetgroupsDenied = os.Geteuid() != 0 // as in step 09
+	if os.Geteuid() != 0 { // as in step 09; and root of a new user namespace has every right in there
+		facts.SetgroupsDenied, facts.Missing = true, 0
+	}
 	keep, err := security.Adjust(security.DefaultCapabilities(), add, drop, facts.LastCapability)
 	if err != nil {
 		return nil, err
@@ -68,6 +70,9 @@ func limit(user uint32, add, drop []string, gain bool) ([]kernel.Call, error) {
 	}, facts)
 	if err != nil {
 		return nil, err
+	}
+	if len(may.LeftOut) > 0 {
+		return nil, fmt.Errorf("%v: nobody can give what he has not", may.LeftOut)
 	}
 	calls := append(may.Become(), may.Restrict()...)
 	if !gain {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -125,5 +126,15 @@ func TestMistakes(t *testing.T) {
 	witness.Need(t, "userns", "command:busybox")
 	if _, code := finish(t, nobody(exec.Command(step, "sh", "-c", "exit 3"))); code != 3 {
 		t.Errorf("exit code %d, want 3", code)
+	}
+}
+
+// TestNotHeld asks for a capability that the step itself does not have: that is said, and nothing runs.
+func TestNotHeld(t *testing.T) {
+	witness.Need(t, "root", "command:busybox", "command:setpriv")
+	c := exec.Command("setpriv", "--bounding-set=-sys_time", step, "-add", "SYS_TIME", "/bin/busybox", "true")
+	out, err := c.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "CAP_SYS_TIME") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
