@@ -15,12 +15,12 @@ const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_
 
 // Sealed reports whether the running program is a copy in memory that nobody can write to: [SealedCopy] made it.
 func Sealed() bool {
-	f, err := os.Open("/proc/self/exe")
+	fd, err := unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
-	defer f.Close()
-	got, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0) // EINVAL for a file that is not in memory
+	defer unix.Close(fd)
+	got, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0) // EINVAL for a file that is not in memory
 	return err == nil && got&seals == seals
 }
 
@@ -88,5 +88,5 @@ func Displaced() bool {
 		return true
 	}
 	named, err := os.Stat(name)
-	return (err != nil || !os.SameFile(running, named)) && !Sealed() && !Locked()
+	return (err != nil || !os.SameFile(running, named)) && !Locked() && !Sealed()
 }
