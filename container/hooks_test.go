@@ -19,7 +19,6 @@ func allHooks() *specs.Hooks {
 		return []specs.Hook{{Path: "/hooks/" + name, Args: []string{"hook", "it's " + name}, Env: []string{"POINT=" + name}}}
 	}
 	return &specs.Hooks{
-		//lint:ignore SA1019 Prestart is deprecated, and still there.
 		Prestart:        one("prestart"),
 		CreateRuntime:   append(one("createRuntime"), specs.Hook{Path: "/hooks/second", Timeout: new(7)}),
 		CreateContainer: one("createContainer"),

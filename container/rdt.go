@@ -91,7 +91,7 @@ func (p *planner) checkRdt(r *specs.LinuxIntelRdt) error {
 	case r.ClosID != "/" && (strings.Contains(r.ClosID, "/") || slices.Contains([]string{".", "..", "info", "mon_groups", "mon_data"}, firstOf(r.ClosID, p.options.ID))):
 		return fmt.Errorf(".closID %q can't be the name of a group", firstOf(r.ClosID, p.options.ID))
 	case r.MemBwSchema != "" && !strings.HasPrefix(r.MemBwSchema, "MB:"):
-		return fmt.Errorf(".memBwSchema %q does not begin with MB:", r.MemBwSchema)
+		return fmt.Errorf(".memBwSchema %q: MB: comes first, then domains and values", r.MemBwSchema)
 	case slices.ContainsFunc(lines, func(line string) bool { return strings.ContainsAny(line, "\n\x00") }):
 		return fmt.Errorf(": a schema holds a line feed or a NUL byte: %q", lines)
 	case r.ClosID == "" && facts.Exists:

@@ -59,9 +59,10 @@ until [ -e /data/poststart.env ]; do sleep 0.05; done; echo command >> /data/ord
 	spec := read(t, dir)
 	spec.Root.Readonly = false
 	spec.Annotations = map[string]string{"org.example": "it's"}
-	//lint:ignore SA1019 Prestart is deprecated, and still there.
 	spec.Hooks = &specs.Hooks{
-		Prestart: looking(before[0], data), CreateRuntime: looking(before[1], data), CreateContainer: looking(before[2], data),
+		//lint:ignore SA1019 Prestart is deprecated, and still there.
+		Prestart:      looking(before[0], data),
+		CreateRuntime: looking(before[1], data), CreateContainer: looking(before[2], data),
 		StartContainer: looking(before[3], "/data"), Poststart: looking(before[4], data), Poststop: looking("poststop", data),
 	}
 	write(t, dir, spec)

@@ -130,12 +130,12 @@ func mistakes() []wrong {
 		{args: "features x", say: "takes 0 arguments"},
 		{args: "list x", say: "takes 0 arguments"},
 	}
-	for _, command := range strings.Fields("create start run state kill delete exec events pause resume ps update") {
+	for command := range strings.FieldsSeq("create start run state kill delete exec events pause resume ps update") {
 		list = append(list,
 			wrong{args: command, say: command}, // without the id
 			wrong{args: command + " --nonsense running", say: "nonsense"})
 	}
-	for _, command := range strings.Fields("create start run state delete events pause resume update") {
+	for command := range strings.FieldsSeq("create start run state delete events pause resume update") {
 		bundle := ""
 		if command == "create" || command == "run" {
 			bundle = " --bundle BUNDLE"

@@ -36,10 +36,11 @@ func TestScriptRunsHooks(t *testing.T) {
 	if err := json.Unmarshal(text, &spec); err != nil {
 		t.Fatal(err)
 	}
-	//lint:ignore SA1019 Prestart is deprecated, and still there.
 	spec.Hooks = &specs.Hooks{
 		StartContainer: hook("startContainer", "/data"), CreateContainer: hook("createContainer", data),
-		CreateRuntime: hook("createRuntime", data), Prestart: hook("prestart", data),
+		CreateRuntime: hook("createRuntime", data),
+		//lint:ignore SA1019 Prestart is deprecated, and still there.
+		Prestart: hook("prestart", data),
 	}
 	if text, err = json.Marshal(spec); err != nil {
 		t.Fatal(err)
