@@ -43,7 +43,10 @@ func (p *planner) join(joins []namespaces.Join) error {
 	slot, open, enter := p.facts.Group.Enter(p.facts.Born && len(initial) == 0)
 	p.inside = slices.Concat(p.inside, initial, enter, final)
 	p.add(security.NonDumpable{}, "nobody in the namespaces may look into this process, or at its binary, before execve")
-	p.add(OpenFolder{Path: "/proc", Slot: slotProc}, "the host's, which shows this process whatever the container has mounted there")
+	if p.spec.Process.ApparmorProfile != "" || p.spec.Process.SelinuxLabel != "" {
+		p.add(OpenFolder{Path: "/proc", Slot: slotProc}, "the host's, which shows this process whatever the container has mounted there")
+	}
+	p.add(kernel.CloseUnused{Keep: p.options.Keep}, reasonUnused)
 	host, inside := namespaces.Config{Joins: joins, Cgroup: slot}.Plan()
 	opened := func(c kernel.Call) bool { _, ok := c.Request.(namespaces.Open); return ok }
 	p.host = append(p.host, open...)

@@ -116,6 +116,9 @@ func (l *launch) listen() error {
 		return fmt.Errorf("a socket to wait on for the start: %w", err)
 	}
 	l.slots[slotStart] = fd
+	if err := unix.Fchmod(fd, 0o600); err != nil { // whoever connects starts the container, and the umask may be anything
+		return fmt.Errorf("keep others from the socket for the start: %w", err)
+	}
 	name := fmt.Sprintf("/proc/self/fd/%d/%s", l.instance.dir, startName) // a socket's path has 107 bytes at most
 	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: name}), unix.Listen(fd, 1)); err != nil {
 		return fmt.Errorf("wait on %s for the start: %w", l.instance.path(startName), err)

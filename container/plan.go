@@ -152,6 +152,9 @@ func (p *planner) namespaces() error {
 		}
 		c.Offsets[clock] = namespaces.Offset{Seconds: offset.Secs, Nanoseconds: offset.Nanosecs}
 	}
+	if p.joined[namespaces.PID] {
+		p.add(kernel.CloseUnused{Keep: p.options.Keep}, reasonUnused)
+	}
 	const unseen = "until execve nobody in the namespaces may look into this process or at its binary"
 	host, inside := c.Plan()
 	clone := slices.IndexFunc(host, func(c kernel.Call) bool { _, ok := c.Request.(kernel.Clone); return ok })
@@ -172,6 +175,9 @@ func (p *planner) namespaces() error {
 	}
 	return nil
 }
+
+// reasonUnused is why a process that comes to others closes what it does not need.
+const reasonUnused = "one of those in the PID namespace may be allowed to trace this process, and could take descriptors of the host from it"
 
 // checkNamespaces refuses settings whose namespace the container doesn't have: they would be made on
 // the host.
@@ -318,7 +324,7 @@ func (p *planner) meet() []kernel.Call {
 	return []kernel.Call{
 		{Request: find, Why: "a command that is not there is an error of the creation"},
 		wait,
-		{Request: kernel.Hold{Listener: slotStart}, Why: "created, and not yet started"},
+		{Request: kernel.Hold{Listener: slotStart, Keep: p.options.Keep}, Why: "created, and not yet started"},
 	}
 }
 

@@ -26,13 +26,13 @@ func CheckProgram() error {
 // sealProgram makes this program run from a copy in memory that nobody can write to, where somebody
 // else in the container could get at it: a command or its #! line may name /proc/self/exe, and then
 // the host's program runs inside the container until [CheckProgram] ends it (CVE-2019-5736). In a PID
-// namespace of its own the container's first process is alone at that moment; in one that it joins,
-// others wait. It does not return when it changes the program.
+// namespace of its own the container's first process is alone at that moment; in one that it joins, or has
+// from the host, others wait. It does not return when it changes the program.
 func sealProgram(spec *specs.Spec) error {
-	joins := slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
-		return n.Type == specs.PIDNamespace && n.Path != ""
+	alone := slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.PIDNamespace && n.Path == ""
 	})
-	if !joins {
+	if alone {
 		return nil
 	}
 	return ProtectProgram()

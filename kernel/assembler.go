@@ -123,5 +123,11 @@ func (a *Assembler) CloseAll(keep int) {
 	a.Sys(unix.SYS_CLOSE_RANGE, Int(3+keep), Int(uint32(1<<31-1)), Int(unix.CLOSE_RANGE_CLOEXEC))
 }
 
+// CloseUnused closes every descriptor from 3+keep on, except those in slots that the rest of the program uses, and the
+// program's own.
+func (a *Assembler) CloseUnused(keep int) {
+	a.add(opUnused, 0, Int(3+keep), a.Reserve(maxSlots/8))
+}
+
 // slotPid holds the number of the process that goes on after [Assembler.MoveOn].
 const slotPid Slot = "pid"

@@ -118,6 +118,8 @@ func (w *walker) do(r *row) (skip, errno uintptr) {
 		_, _, e := syscall.RawSyscall(syscall.SYS_CLOSE, w.control, 0, 0)
 		w.control = w.arg(r, 0)
 		return 0, uintptr(e)
+	case opUnused:
+		return 0, w.closeUnused(r)
 	case opForget:
 		return 0, forget(r)
 	case opArrived:
@@ -284,6 +286,34 @@ func drop(from, to uintptr) (errno uintptr) {
 	}
 	_, _, e := syscall.RawSyscall(syscall.SYS_MADVISE, from, to-from, dontNeed)
 	return uintptr(e)
+}
+
+// closeUnused closes the descriptors between those that are in registers of the row's set, from the row's first on
+// (close_range(2)).
+//
+//go:nosplit
+//go:norace
+func (w *walker) closeUnused(r *row) (errno uintptr) {
+	const closeRange, end = 436, 1 << 31
+	for from := r.args[0]; from < end; {
+		next := uintptr(end)
+		if w.control >= from && w.control < next {
+			next = w.control
+		}
+		for n := uintptr(0); n < maxSlots; n++ {
+			set := *(*byte)(pointer(r.args[1] + n/8))
+			if fd := w.regs[n&(maxSlots-1)]; set>>(n%8)&1 == 1 && fd >= from && fd < next {
+				next = fd
+			}
+		}
+		if from < next {
+			if _, _, e := syscall.RawSyscall(closeRange, from, next-1, 0); e != 0 {
+				return uintptr(e)
+			}
+		}
+		from = next + 1
+	}
+	return 0
 }
 
 // exited carries out an Exited row.

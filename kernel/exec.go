@@ -93,6 +93,19 @@ func (c CloseDescriptors) Shell() string { return "" }
 // Assemble adds close_range.
 func (c CloseDescriptors) Assemble(a *Assembler) { a.CloseAll(c.Keep) }
 
+// CloseUnused closes all descriptors above 2, except the Keep that follow 2 and those in slots that the rest of the program
+// uses (close_range(2), Linux 5.9): whoever may trace the process could take them.
+type CloseUnused struct{ Keep int }
+
+// String says what it does.
+func (CloseUnused) String() string { return "close the descriptors that the rest does not need" }
+
+// Shell is empty, as that of CloseDescriptors.
+func (CloseUnused) Shell() string { return "" }
+
+// Assemble adds the closing.
+func (c CloseUnused) Assemble(a *Assembler) { a.CloseUnused(c.Keep) }
+
 // ResetSignals gives every signal its default action and empties the signal mask: a container's
 // first process must not inherit what its starter ignored (signal(7): ignored signals stay ignored
 // over execve).

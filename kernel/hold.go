@@ -16,6 +16,9 @@ import (
 type Hold struct {
 	// Listener holds a listening socket of the kind SOCK_SEQPACKET (unix(7)).
 	Listener Slot
+	// Keep is how many descriptors above 2 the command inherits. The others that the rest does not need are closed: the
+	// process may wait for long.
+	Keep int
 }
 
 // String says what it waits for.
@@ -26,6 +29,7 @@ func (Hold) Shell() string { return "" }
 
 // Assemble gives back what memory the process has from its parent, waits, and then meets the starter.
 func (h Hold) Assemble(a *Assembler) {
+	a.CloseUnused(h.Keep)
 	a.add(opForget, 0, Int(0), Int(0))
 	a.Sys(unix.SYS_ACCEPT4, FD(h.Listener), Int(0), Int(0), Int(unix.SOCK_CLOEXEC)).Into(slotStarter)
 	a.add(opAdopt, 0, FD(slotStarter))

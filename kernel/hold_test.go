@@ -30,7 +30,7 @@ func held(t *testing.T, after ...Call) (process *Process, rest []string, connect
 	}
 	p := Program{
 		Host:      []Call{clone(0), {Request: Await{"x"}}, {Request: Release{"x"}}},
-		Container: append([]Call{nop(), {Request: Wait{"x"}}, {Request: Hold{"listener"}}}, after...),
+		Container: append([]Call{nop(), {Request: Wait{"x"}}, {Request: Hold{Listener: "listener"}}}, after...),
 	}
 	if process, err = p.Start(Options{Slots: map[Slot]int{"listener": listener}}); err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ const (
 	opMoved                  // tell the parent the number of the process that goes on
 	opArrived                // in that process: wait until the parent knows its number
 	opAdopt                  // speak over another descriptor from here
+	opUnused                 // close the descriptors that no later row uses
 	opForget                 // give back the parent's memory that was copied with the process
 	opAlone                  // in a process made aside: let go of the socket to the parent
 )

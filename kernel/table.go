@@ -74,6 +74,7 @@ func newTable(a *Assembler, calls []Call, slots map[Slot]int8, regs *registers) 
 	}
 	l.start[len(a.ops)] = len(l.rows)
 	l.link(a)
+	l.used()
 	l.relocate()
 	return &l.table, nil
 }
@@ -220,6 +221,22 @@ func (l *layout) link(a *Assembler) {
 			end = i + 1
 		}
 		l.rows[i].next = uint32(end - i)
+	}
+}
+
+// used notes for each opUnused which registers the rows behind it read, as a set of bits in its piece of memory.
+func (l *layout) used() {
+	for i := range l.rows {
+		if l.rows[i].kind != opUnused {
+			continue
+		}
+		for _, later := range l.rows[i+1:] {
+			for _, from := range later.from {
+				if from != noSlot {
+					l.memory[l.rows[i].args[1]+uintptr(from)/8] |= 1 << (from % 8)
+				}
+			}
+		}
 	}
 }
 

@@ -22,6 +22,22 @@ func main() {
 		onThread(calls)
 	case "try":
 		onThread(try)
+	case "overwrite":
+		overwrite(os.Args[2], os.Args[3], os.Args[4])
+	case "spy":
+		onThread(func() { spy(os.Args[2]) })
+	case "protected":
+		onThread(protected)
+	case "undo":
+		undo()
+	case "ttl":
+		ttl()
+	case "user":
+		fmt.Println(os.Geteuid())
+	case "connect":
+		connect(os.Args[2])
+	case "swap":
+		swap(os.Args[2], os.Args[3], os.Args[4])
 	}
 }
 
