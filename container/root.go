@@ -100,7 +100,7 @@ func (p *planner) mounts() ([]chroot.MountPoint, error) {
 		if err := p.idMapMount(m, &point); err != nil {
 			return nil, err
 		}
-		if mode, found := p.facts.Modes[m.Destination]; found && !isBind(m) && !strings.Contains(point.Options.Data, "mode=") {
+		if mode, found := p.facts.Modes[m.Destination]; found && m.Type == "tmpfs" && !isBind(m) && !strings.Contains(point.Options.Data, "mode=") {
 			// As runc and crun have it, a tmpfs is as open as the folder that it hides.
 			point.Options.Data = strings.TrimPrefix(fmt.Sprintf("%s,mode=%o", point.Options.Data, mode), ",")
 		}
