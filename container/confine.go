@@ -49,7 +49,8 @@ func (p *planner) confine() error {
 		announce := kernel.Call{Request: kernel.Announce{}, Why: "the filter may forbid to say it later"}
 		filter = slices.Concat(p.meet(), p.startHooks(as), []kernel.Call{announce}, filter)
 	}
-	p.add(kernel.CloseDescriptors{Keep: p.options.Keep}, "a descriptor of the host is a way out of the container")
+	// Now, and not at execve: that looks for the command, its #! line and its loader while descriptors are still open.
+	p.add(kernel.CloseUnused{Keep: p.options.Keep}, "a folder of the host that is open is a way out of the container")
 	p.add(chroot.WorkingDir{Path: process.Cwd}, "entered while that is allowed, and checked to be inside the root")
 	if !process.NoNewPrivileges {
 		p.inside = append(p.inside, filter...)

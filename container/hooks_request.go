@@ -180,6 +180,7 @@ func (p hookProcess) Assemble(a *kernel.Assembler) {
 	if p.Dir != "" {
 		a.Sys(unix.SYS_CHDIR, kernel.Str(p.Dir))
 	}
+	a.CloseUnused(0) // its path may lead through them
 	a.CloseAll(0)
 	for _, call := range p.As {
 		call.Assemble(a)

@@ -220,7 +220,7 @@ func TestOrder(t *testing.T) {
 			{"open a terminal", "pivot_root"},
 			{"limit nofile", "become user"},
 			{"mask", "pivot_root"},
-			{"close all descriptors", "execute"},
+			{"close the descriptors that", "enter the working directory"},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

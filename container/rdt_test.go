@@ -91,7 +91,7 @@ func TestRdtRefused(t *testing.T) {
 		`.closID "a/b" can't be`:                     {specs.LinuxIntelRdt{ClosID: "a/b", L3CacheSchema: "L3:0=7"}, here},
 		`.closID ".." can't be`:                      {specs.LinuxIntelRdt{ClosID: "..", L3CacheSchema: "L3:0=7"}, here},
 		`.closID "info" can't be`:                    {specs.LinuxIntelRdt{ClosID: "info", L3CacheSchema: "L3:0=7"}, here},
-		`.memBwSchema "L3:0=7" does not`:             {specs.LinuxIntelRdt{MemBwSchema: "L3:0=7"}, here},
+		`.memBwSchema "L3:0=7": MB: comes`:           {specs.LinuxIntelRdt{MemBwSchema: "L3:0=7"}, here},
 		": a schema holds a line feed":               {specs.LinuxIntelRdt{Schemata: []string{"L3:0=7\nMB:0=1"}}, here},
 		": the group /r/c is there already":          {specs.LinuxIntelRdt{}, there},
 		`.closID "gold": there is no such`:           {specs.LinuxIntelRdt{ClosID: "gold"}, here},
