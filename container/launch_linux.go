@@ -34,7 +34,7 @@ func prepare(b *Bundle, o Options) (l *launch, err error) {
 			err = errors.Join(err, l.abandon())
 		}
 	}()
-	if err := sealProgram(b.Spec); err != nil {
+	if err := sealProgram(b.Spec, o.Hold); err != nil {
 		return l, err
 	}
 	if o.Root != "" {

@@ -27,12 +27,13 @@ func CheckProgram() error {
 // else in the container could get at it: a command or its #! line may name /proc/self/exe, and then
 // the host's program runs inside the container until [CheckProgram] ends it (CVE-2019-5736). In a PID
 // namespace of its own the container's first process is alone at that moment; in one that it joins, or has
-// from the host, others wait. It does not return when it changes the program.
-func sealProgram(spec *specs.Spec) error {
+// from the host, others wait; and others may join its own while it waits for its start (hold). It does not return when it
+// changes the program.
+func sealProgram(spec *specs.Spec, hold bool) error {
 	alone := slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
 		return n.Type == specs.PIDNamespace && n.Path == ""
 	})
-	if alone {
+	if alone && !hold {
 		return nil
 	}
 	return ProtectProgram()

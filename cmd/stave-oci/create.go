@@ -76,6 +76,9 @@ func create(g globals, args []string) (int, error) {
 	if err := parse(flags, args, 1); err != nil {
 		return 0, err
 	}
+	if err := container.ProtectProgram(); err != nil { // before anything that would be done twice
+		return 0, err
+	}
 	b, err := m.load(g, flags.Arg(0))
 	if err != nil {
 		return 0, err
