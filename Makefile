@@ -33,6 +33,8 @@ PACKAGES = $$($(GO) list -e ./... | grep -v '^stave$$')
 
 # What the tier vm needs besides, on an x86-64 machine; and what its kernel has to have.
 NEEDED_VM := qemu-system-x86_64:qemu-system-x86 debootstrap:debootstrap mkfs.ext4:e2fsprogs xz:xz-utils unshare:util-linux
+# What not every Debian has, and what apt-get then does not refuse all the others for; tests skip without it.
+WISHED_VM := criu:criu
 PROMISED_VM := root $(addprefix cgroup2:,cpu cpuset hugetlb io memory pids rdma) apparmor seccomp filesystem:overlay
 
 # What the tier vm runs there: all that cgroup v2, a distribution's kernel or systemd may change, with -short, since the
@@ -186,6 +188,7 @@ build/vm/debian.img: tools/debian | need-root need-vm
 
 need-vm:
 	@tools/install $(NEEDED_VM)
+	@tools/install $(WISHED_VM)
 
 need-go:
 	@[ -n "$(GO)" ] || { echo "make: Go is not in PATH nor in /usr/local/go: see https://go.dev/dl"; exit 1; }

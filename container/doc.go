@@ -25,5 +25,6 @@
 // Sources: OCI runtime specification 1.3 (config.md, config-linux.md, runtime.md), runc's behaviour
 // where the specification is silent.
 //
-// Read first: plan.go, then bundle.go and run_linux.go; then state.go, instance_linux.go and create_linux.go.
+// Read first: plan.go, then bundle.go and run_linux.go; then state.go, instance_linux.go and create_linux.go; for
+// [Instance.Checkpoint] and [Restore] checkpoint_linux.go and restore.go.
 package container

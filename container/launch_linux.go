@@ -21,6 +21,7 @@ type launch struct {
 	claim    *claim
 	instance *Instance // nil when it is not kept anywhere
 	tty      *terminal // nil when the streams are the caller's own
+	restored bool      // CRIU makes the process
 	joins    bool      // the process joins a container: the cgroup is not its own
 	slots    map[kernel.Slot]int
 }

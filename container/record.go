@@ -33,6 +33,7 @@ func readRecord(r *record) reading {
 		member{"cgroup", readGroup(&r.Cgroup)},
 		member{"unit", readUnit(&r.Unit)},
 		member{"rdt", readList(&r.Rdt, readText)},
+		member{"streams", readList(&r.Streams, readText)},
 		member{"rest", readList(&r.Rest, readText)},
 	)
 }
@@ -81,6 +82,7 @@ func (r record) encode() []byte {
 		w.member("cgroup").group(r.Cgroup)
 		w.member("unit").unit(r.Unit)
 		w.member("rdt").texts(r.Rdt)
+		w.member("streams").texts(r.Streams)
 		w.member("rest").texts(r.Rest)
 	})
 	return w.out

@@ -40,7 +40,7 @@ func (p *planner) root() error {
 	r := chroot.Root{
 		Path: p.bundle.rootPath(), ReadOnly: p.spec.Root.Readonly,
 		Propagation: propagation, SharedParent: p.facts.SharedParent,
-		Mounts: mounts, Devices: devices, BindDevices: p.own(namespaces.User) || !p.facts.Root,
+		Mounts: mounts, Devices: devices, BindDevices: p.bindsDevices(),
 		Masked: p.spec.Linux.MaskedPaths, ReadOnlyPaths: p.spec.Linux.ReadonlyPaths,
 		WorkingDir: p.spec.Process.Cwd, NoDevices: p.ownDev() && !p.allDevices() && !p.guarded(), Late: slices.Concat(labels, p.terminal(), p.createHooks()),
 	}
@@ -171,6 +171,9 @@ func (p *planner) devices() ([]chroot.Device, error) {
 	}
 	return devices, nil
 }
+
+// bindsDevices tells whether the host's device nodes are bound, where none may be made.
+func (p *planner) bindsDevices() bool { return p.own(namespaces.User) || !p.facts.Root }
 
 // ownDev tells whether the container's /dev is a mount of its own.
 func (p *planner) ownDev() bool {

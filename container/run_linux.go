@@ -75,41 +75,51 @@ func Run(b *Bundle, o RunOptions) (code int, err error) {
 	return exitCode(status), nil
 }
 
-// foreground runs the program until its command ends, and passes signals and the terminal through. With an error, the code is
-// that of a command that could not be executed, and 0 otherwise; nothing runs any more.
+// foreground runs the program until its command ends, as attend does.
 func (l *launch) foreground(step func(Step) error) (status unix.WaitStatus, code int, err error) {
+	return l.attend(step != nil, func(cloned func()) (int, error) {
+		process, err := l.program.Start(kernel.Options{Step: step, Slots: l.slots, Cloned: cloned})
+		if err != nil {
+			return 0, err
+		}
+		return process.Pid, nil
+	})
+}
+
+// attend begins the container's process, waits for its end, and passes signals and the terminal through. With an error, the code
+// is that of a command that could not be executed, and 0 otherwise; nothing runs any more. What begin gets is to be called
+// once there is a process.
+func (l *launch) attend(slowly bool, begin func(cloned func()) (pid int, err error)) (status unix.WaitStatus, code int, err error) {
 	signals, asked, ended := make(chan os.Signal, 64), make(chan struct{}), make(chan struct{})
 	ask := func() {
 		defer close(asked)
 		signal.Notify(signals, forwarded()...)
 	}
-	if step == nil {
+	if !slowly {
 		go ask()
 	}
-	process, err := l.program.Start(kernel.Options{
-		Step: step, Slots: l.slots, Cloned: func() {
-			l.claim.pass()
-			if step != nil { // a person who takes his time may end this until there is a container
-				ask()
-			}
-			<-asked
-		},
+	pid, err := begin(func() {
+		l.claim.pass()
+		if slowly { // a person who takes his time may end this until there is a container
+			ask()
+		}
+		<-asked
 	})
 	if err != nil {
 		return 0, execCode(err), explain(err)
 	}
 	l.started()
 	err = l.tty.start()
-	if err == nil {
-		err = l.bundle.Poststart(specs.State{ID: l.options.ID, Pid: process.Pid})
+	if err == nil && !l.restored {
+		err = l.bundle.Poststart(specs.State{ID: l.options.ID, Pid: pid})
 	}
 	if err != nil {
-		unix.Kill(process.Pid, unix.SIGKILL)
-		reap(process.Pid)
+		unix.Kill(pid, unix.SIGKILL)
+		reap(pid)
 		return 0, 0, errors.Join(err, l.tty.finish(), l.leave())
 	}
-	go forward(process.Pid, signals, ended, l.tty)
-	status = reap(process.Pid)
+	go forward(pid, signals, ended, l.tty)
+	status = reap(pid)
 	close(ended)
 	return status, 0, l.tty.finish()
 }

@@ -62,6 +62,8 @@ type record struct {
 	Unit   cgroups.Unit  `json:"unit,omitzero"`
 	// Rdt are the folders of resctrl that go with the container.
 	Rdt []string `json:"rdt,omitempty"`
+	// Streams are what the standard streams were at first, as /proc/PID/fd has them; none with a terminal.
+	Streams []string `json:"streams,omitempty"`
 	// Rest are the calls that are left for the start, see kernel.Program.Rest.
 	Rest []string `json:"rest,omitempty"`
 }

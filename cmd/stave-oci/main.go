@@ -54,6 +54,8 @@ func commands() []command {
 		{"resume", "ID", "let the processes of a paused container go on", resume},
 		{"ps", "[--format table|json] ID [OPTIONS OF ps]", "list the processes of a container", ps},
 		{"update", "[--resources FILE] [--memory SIZE] [--cpu-quota TIME] … ID", "change the limits of a container", update},
+		{"checkpoint", "[--image-path DIR] [--work-path DIR] [--leave-running] ID", "write a container into images, by CRIU", checkpoint},
+		{"restore", "[--image-path DIR] [--bundle DIR] [--detach] [--console-socket SOCKET] [--pid-file FILE] ID", "make a container of images, by CRIU", restore},
 		{"spec", "[--bundle DIR] [--rootless]", "write a configuration to start from", spec},
 		{"features", "", "say what this runtime can do, as JSON", features},
 	}

@@ -14,6 +14,9 @@ import (
 
 // TestMain runs the tests under a witness, with the programs built once for all of them.
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "criu" { // a test has put it there, see fakeCRIU
+		os.Exit(actCRIU())
+	}
 	witness.Main(suite{m})
 }
 
