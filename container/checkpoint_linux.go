@@ -27,7 +27,7 @@ func (i *Instance) Checkpoint(o CheckpointOptions) error {
 	if err := errors.Join(o.check(), needRoot()); err != nil {
 		return err
 	}
-	if err := i.lock(); err != nil {
+	if err := i.relock(); err != nil {
 		return err
 	}
 	s, err := i.stateLocked()

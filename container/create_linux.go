@@ -32,7 +32,7 @@ func Create(b *Bundle, o Options) error {
 
 // Start lets the command of a created container run. An error of its execution is a [*kernel.StartError].
 func (i *Instance) Start() error {
-	if err := i.lock(); err != nil {
+	if err := i.relock(); err != nil {
 		return err
 	}
 	s, err := i.stateLocked()
@@ -56,6 +56,7 @@ func (i *Instance) Start() error {
 	if err := kernel.Resume(socket, i.Rest, ready); err != nil {
 		return err
 	}
+	i.unlock() // a hook may take long
 	return i.poststart(s)
 }
 

@@ -48,6 +48,11 @@ func (i *Instance) signal(signal unix.Signal) error {
 	if err != nil {
 		return err
 	}
+	return l.signal(signal)
+}
+
+// signal sends a signal to a process, if it is the one that is meant.
+func (l life) signal(signal unix.Signal) error {
 	fd, err := unix.PidfdOpen(l.pid, 0)
 	if err != nil {
 		return err
@@ -95,6 +100,9 @@ func (i *Instance) Delete(force bool, notice func(string)) error {
 	if err := i.lock(); err != nil {
 		return err
 	}
+	if err := i.load(); err != nil && !force {
+		return err
+	}
 	s, err := i.stateLocked()
 	if err != nil && !force {
 		return err
@@ -119,9 +127,17 @@ func (i *Instance) Delete(force bool, notice func(string)) error {
 	return nil
 }
 
-// interrupt kills the process of a container that another command may be making: that one then fails and cleans up.
+// interrupt kills the process of a container, or the command that is just making it, in a hook that hangs perhaps: the
+// container's process does not go on without it.
 func (i *Instance) interrupt() error {
-	if _, known, err := i.life(); err != nil || !known {
+	_, known, err := i.life()
+	if err == nil && !known && i.making() {
+		if maker, known, err := readLife(i.path(makerName)); err == nil && known {
+			maker.signal(unix.SIGKILL) // or it has ended just now
+		}
+		return nil
+	}
+	if err != nil || !known {
 		return nil //nolint:nilerr // a broken file names no process; the cgroup has them all
 	}
 	if err := i.signal(unix.SIGKILL); err != nil && err != unix.ESRCH && err != unix.EINVAL {

@@ -35,7 +35,7 @@ func (b *Bundle) home() string {
 		if home == "" || !isBind(m) || path.Clean("/"+m.Destination) != "/etc/passwd" {
 			continue
 		}
-		file, err := os.Open(b.source(m))
+		file, err := openRegular(b.source(m))
 		if err != nil {
 			return home // the mount says what is wrong
 		}
@@ -46,6 +46,20 @@ func (b *Bundle) home() string {
 		}
 	}
 	return home
+}
+
+// openRegular opens a file, if it is one: opening a pipe could wait for ever.
+func openRegular(name string) (*os.File, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		unix.Close(fd)
+		return nil, &os.PathError{Op: "read", Path: name, Err: unix.EINVAL}
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // modeInside returns the permissions of a folder below the root folder, and false if it is not there.

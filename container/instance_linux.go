@@ -22,6 +22,7 @@ const (
 	configFile = "config.json" // a copy of the bundle's, which may change later
 	pidName    = "pid"         // the process, once it is set up
 	startName  = "start.sock"  // on which it waits for its start
+	makerName  = "maker"       // the command that makes it, as the file pid has it
 )
 
 // Instance is a container that is kept below a root: a folder with its name, whose files a person can read. A command
@@ -50,11 +51,11 @@ func newInstance(root, id string) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(root, 0o711); err != nil {
+	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, fmt.Errorf("a folder to keep containers in (--root names another): %w", err)
 	}
 	i := &Instance{folder: filepath.Join(root, id)}
-	if err := os.Mkdir(i.folder, 0o711); errors.Is(err, os.ErrExist) {
+	if err := os.Mkdir(i.folder, 0o700); errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("%w: %s is there; stave-oci delete %s removes it", ErrExist, i.folder, id)
 	} else if err != nil {
 		return nil, err
@@ -62,11 +63,24 @@ func newInstance(root, id string) (*Instance, error) {
 	if err := i.open(); err != nil {
 		return nil, err
 	}
-	if err := i.lock(); err != nil {
+	err = i.lock()
+	if err == nil {
+		err = i.noteMaker()
+	}
+	if err != nil {
 		i.Close()
 		return nil, err
 	}
 	return i, nil
+}
+
+// noteMaker writes down which process makes the container, so that a deletion by force can end it.
+func (i *Instance) noteMaker() error {
+	l, err := lifeOf(os.Getpid())
+	if err != nil {
+		return err
+	}
+	return putFile(i.path(makerName), []byte(l.String()))
 }
 
 // Find opens a container that is kept below a root. The error is an [ErrNotExist] where there is none. One that was not
@@ -127,6 +141,14 @@ func (i *Instance) lock() error {
 	return nil
 }
 
+// relock is lock, and reads again what another command may have written before it gave up the lock.
+func (i *Instance) relock() error {
+	if err := i.lock(); err != nil {
+		return err
+	}
+	return i.load()
+}
+
 // making tells whether another command has the lock.
 func (i *Instance) making() bool {
 	dir, err := unix.Open(i.folder, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -140,6 +162,9 @@ func (i *Instance) making() bool {
 // load reads what is kept.
 func (i *Instance) load() error {
 	data, err := kernel.ReadFile(i.path(stateName))
+	if errors.Is(err, os.ErrNotExist) && i.making() {
+		return fmt.Errorf("container %s: another command is just making it", i.ID)
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("container %s: its creation was interrupted; stave-oci delete --force %s removes what is left", i.ID, i.ID)
 	}
@@ -173,7 +198,16 @@ func (i *Instance) path(name string) string { return filepath.Join(i.folder, nam
 
 // life reads the container's process, and false before it is set up.
 func (i *Instance) life() (life, bool, error) {
-	text, err := kernel.ReadFile(i.path(pidName))
+	l, known, err := readLife(i.path(pidName))
+	if err != nil {
+		err = fmt.Errorf("container %s: %w; stave-oci delete --force %s removes it", i.ID, err, i.ID)
+	}
+	return l, known, err
+}
+
+// readLife reads a process from a file, and false where there is none.
+func readLife(name string) (life, bool, error) {
+	text, err := kernel.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return life{}, false, nil
 	}
@@ -182,7 +216,7 @@ func (i *Instance) life() (life, bool, error) {
 	}
 	l, err := parseLife(string(text))
 	if err != nil {
-		return l, false, fmt.Errorf("container %s: %s: %w; stave-oci delete --force %s removes it", i.ID, i.path(pidName), err, i.ID)
+		return l, false, fmt.Errorf("%s: %w", name, err)
 	}
 	return l, true, nil
 }
@@ -226,7 +260,7 @@ func (i *Instance) look() (State, error) {
 
 // remove removes the folder. What tells how to clean up goes last.
 func (i *Instance) remove() error {
-	for _, name := range []string{startName, configFile, pidName, stateName} {
+	for _, name := range []string{startName, makerName, configFile, pidName, stateName} {
 		if err := os.Remove(i.path(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}

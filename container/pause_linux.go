@@ -11,7 +11,7 @@ import (
 // Pause stops every process of a container that runs or waits for its start, until [Instance.Resume]. The error of one
 // that has ended, or is paused already, is an [ErrNotRunning].
 func (i *Instance) Pause() error {
-	if err := i.lock(); err != nil {
+	if err := i.relock(); err != nil {
 		return err
 	}
 	s, err := i.stateLocked()
@@ -29,7 +29,7 @@ func (i *Instance) Pause() error {
 
 // Resume lets the processes of a paused container go on. The error of one that is not paused is an [ErrNotPaused].
 func (i *Instance) Resume() error {
-	if err := i.lock(); err != nil {
+	if err := i.relock(); err != nil {
 		return err
 	}
 	s, err := i.stateLocked()

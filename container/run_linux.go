@@ -166,12 +166,13 @@ func (l *launch) end(leave bool) error {
 		return l.abandon()
 	}
 	err := l.instance.lock()
-	if errors.Is(err, ErrNotExist) { // another command has deleted it
-		err = nil
-	}
 	if leave || err != nil {
-		err = errors.Join(err, l.instance.Close())
+		l.instance.Close()
 		l.instance = nil
+	}
+	if errors.Is(err, ErrNotExist) { // another command has deleted it, with its hooks
+		l.bundle.Spec.Hooks = nil
+		err = nil
 	}
 	return errors.Join(err, l.abandon())
 }

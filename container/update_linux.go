@@ -17,7 +17,7 @@ import (
 // with. Device rules can't be changed; those of the configuration may be repeated. The error of a container that has
 // ended is an [ErrNotRunning].
 func (i *Instance) Update(r *specs.LinuxResources) error {
-	if err := i.lock(); err != nil {
+	if err := i.relock(); err != nil {
 		return err
 	}
 	s, err := i.stateLocked()

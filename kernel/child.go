@@ -258,9 +258,9 @@ func compare(r *row) (errno uintptr) {
 //go:nosplit
 //go:norace
 func forget(r *row) (errno uintptr) {
-	const size, page, around = unsafe.Sizeof(uintptr(0)), 4096, 16 << 10
+	const size, around = unsafe.Sizeof(uintptr(0)), 64 << 10 // a multiple of every size of a page
 	var here byte
-	stack := uintptr(unsafe.Pointer(&here)) &^ (page - 1)
+	stack := uintptr(unsafe.Pointer(&here)) &^ (r.args[2] - 1)
 	low, high := stack-around, stack+around
 	for i := uintptr(0); i < r.args[1]; i++ {
 		at := r.args[0] + i*2*size

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"unsafe"
@@ -28,7 +29,8 @@ func (w *walker) planToForget(t *table) error {
 		memoryOf(t.rows), memoryOf(t.memory), memoryOf(ranges[:cap(ranges)]),
 		memoryOf(unsafe.Slice(t.regs, 1)), memoryOf(unsafe.Slice(w, 1)),
 	}
-	for _, s := range droppable(string(maps), kept) {
+	page := uintptr(os.Getpagesize())
+	for _, s := range droppable(string(maps), kept, page) {
 		if len(ranges) < cap(ranges) {
 			ranges = append(ranges, s.from, s.to)
 		}
@@ -37,7 +39,7 @@ func (w *walker) planToForget(t *table) error {
 		return nil
 	}
 	t.forgotten = ranges
-	t.rows[at].args[0], t.rows[at].args[1] = uintptr(unsafe.Pointer(&ranges[0])), uintptr(len(ranges)/2)
+	t.rows[at].args[0], t.rows[at].args[1], t.rows[at].args[2] = uintptr(unsafe.Pointer(&ranges[0])), uintptr(len(ranges)/2), page
 	return nil
 }
 
@@ -55,7 +57,7 @@ func memoryOf[T any](list []T) span {
 //
 //	00400000-004e2000 r-xp 00000000 fe:00 1204 /usr/bin/stave-oci
 //	1                 2    3        4     5    6
-func droppable(maps string, kept []span) []span {
+func droppable(maps string, kept []span, page uintptr) []span {
 	var list []span
 	for line := range strings.Lines(maps) {
 		fields := strings.Fields(line)
@@ -67,14 +69,13 @@ func droppable(maps string, kept []span) []span {
 		if special || strings.HasPrefix(fields[1], "---") || fields[1][3] == 's' {
 			continue
 		}
-		list = append(list, without(s, kept)...)
+		list = append(list, without(s, kept, page)...)
 	}
 	return list
 }
 
 // without cuts whole pages out of a span.
-func without(s span, kept []span) []span {
-	const page = 4096
+func without(s span, kept []span, page uintptr) []span {
 	rest := []span{s}
 	for _, k := range kept {
 		from, to := k.from&^(page-1), (k.to+page-1)&^(page-1)

@@ -30,7 +30,7 @@ func (Hold) Shell() string { return "" }
 // Assemble gives back what memory the process has from its parent, waits, and then meets the starter.
 func (h Hold) Assemble(a *Assembler) {
 	a.CloseUnused(h.Keep)
-	a.add(opForget, 0, Int(0), Int(0))
+	a.add(opForget, 0, Int(0), Int(0), Int(0))
 	a.Sys(unix.SYS_ACCEPT4, FD(h.Listener), Int(0), Int(0), Int(unix.SOCK_CLOEXEC)).Into(slotStarter)
 	a.add(opAdopt, 0, FD(slotStarter))
 	a.Close(h.Listener)

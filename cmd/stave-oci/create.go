@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"stave/container"
 )
 
@@ -47,15 +49,29 @@ func (m *making) load(g globals, id string) (*container.Bundle, error) {
 		return nil, err
 	}
 	m.options.Keep += count
+	if err := checkDescriptors(m.options.Keep); err != nil {
+		return nil, err
+	}
 	b.Spec.Process.Env = append(b.Spec.Process.Env, env...)
 	return b, nil
 }
 
+// checkDescriptors refuses to pass descriptors that are not open: the command would find something else under their numbers.
+func checkDescriptors(count int) error {
+	for fd := 3; fd < 3+count; fd++ {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			return fmt.Errorf("--preserve-fds, LISTEN_FDS: descriptor %d of 3 to %d is not open", fd, 2+count)
+		}
+	}
+	return nil
+}
+
 // listenDescriptors reads LISTEN_FDS: how many descriptors from 3 on are sockets for the command, and the variables by
-// which it learns of them. In the container its number is 1, if it has a PID namespace.
+// which it learns of them. They are meant for this process only if LISTEN_PID says so. In the container the command's
+// number is 1, if it has a PID namespace.
 func listenDescriptors() (count int, env []string, err error) {
 	text := os.Getenv("LISTEN_FDS")
-	if text == "" {
+	if text == "" || os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return 0, nil, nil
 	}
 	count, err = strconv.Atoi(text)

@@ -109,6 +109,9 @@ func execute(g globals, args []string) (int, error) {
 // read returns the process: that of a file, or the container's own with what the options say.
 func (e *execution) read(i *container.Instance, args []string) (*specs.Process, error) {
 	if e.process != "" {
+		if err := e.alone(args); err != nil {
+			return nil, err
+		}
 		data, err := os.ReadFile(e.process)
 		if err != nil {
 			return nil, fmt.Errorf("--process: %w", err)
@@ -137,6 +140,14 @@ func (e *execution) read(i *container.Instance, args []string) (*specs.Process, 
 	p.NoNewPrivileges = p.NoNewPrivileges || e.noNewPrivileges
 	e.addCapabilities(p)
 	return p, e.setUser(p)
+}
+
+// alone refuses what a process that a file describes has in the file.
+func (e *execution) alone(args []string) error {
+	if len(args)+len(e.env)+len(e.caps)+len(e.gids) > 0 || e.user+e.cwd+e.apparmor != "" || e.noNewPrivileges {
+		return errors.New("--process describes the whole process: give no command, user, folder, variables, capabilities or profile beside it")
+	}
+	return nil
 }
 
 // addCapabilities adds to all sets but the inheritable one.

@@ -280,7 +280,7 @@ func ask(t *testing.T, prefix string, done <-chan struct{}) {
 		id := prefix + strconv.Itoa(n%1000)
 		c := exec.Command(staveOCI, "--root", root, "state", id)
 		out, err := c.CombinedOutput()
-		known := err == nil || strings.Contains(string(out), "container does not exist") || strings.Contains(string(out), "was interrupted")
+		known := err == nil || strings.Contains(string(out), "container does not exist") || strings.Contains(string(out), "was interrupted") || strings.Contains(string(out), "just making it")
 		if !known {
 			t.Errorf("state %s: %v: %s", id, err, out)
 		}
@@ -341,5 +341,52 @@ func (o thousandth) interrupt(after time.Duration) {
 	o.run("delete", "--force")
 	if left := members(o.t, o.id); len(left) > 0 {
 		o.t.Errorf("%s: processes %v are left", o.id, left)
+	}
+}
+
+// TestDeleteWhileAHookHangs deletes by force a container whose creation waits for a hook.
+func TestDeleteWhileAHookHangs(t *testing.T) {
+	witness.Need(t, "root", "command:busybox")
+	dir := newBundle(t, "true")
+	spec := read(t, dir)
+	spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo $$ >" + dir + "/hook; exec sleep 1000"}}}}
+	write(t, dir, spec)
+	id := "stave-test-" + filepath.Base(dir)
+	c := exec.Command(staveOCI, "--root", root, "create", "--bundle", dir, id)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	witness.Until(t, "the hook hangs", func() bool { return len(members(t, id)) > 0 && hangs(dir+"/hook") > 0 })
+	must(t, "delete", "--force", id)
+	c.Wait()
+	if got := code(c); got != 128+int(unix.SIGKILL) {
+		t.Errorf("create: exit code %d", got)
+	}
+	if left := groupsNamed(t, id); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+	unix.Kill(hangs(dir+"/hook"), unix.SIGKILL)
+}
+
+// hangs reads the number of a hook's process, 0 before it has written it.
+func hangs(name string) (pid int) {
+	text, _ := os.ReadFile(name)
+	fmt.Sscan(string(text), &pid)
+	return pid
+}
+
+// TestListenDescriptors passes a file by the protocol of sd_listen_fds(3), and one that is meant for another process.
+func TestListenDescriptors(t *testing.T) {
+	witness.Need(t, "root", "command:busybox")
+	dir := newBundle(t, "readlink /proc/self/fd/3; echo $LISTEN_FDS $LISTEN_PID")
+	for pid, want := range map[string]string{"$$": "/dev/null\n1 1\n", "1": "\n"} {
+		script := fmt.Sprintf("exec 3</dev/null; LISTEN_FDS=1 LISTEN_PID=%s exec %s --root %s run --bundle %s %s", pid, staveOCI, root, dir, filepath.Base(dir))
+		got := run(t, exec.Command("sh", "-c", script))
+		if meant := pid == "$$"; strings.HasPrefix(got.out, "/dev/null") != meant || !strings.HasSuffix(got.out, want[len(want)-1:]) || meant && got.out != want {
+			t.Errorf("LISTEN_PID=%s: %+v", pid, got)
+		}
+	}
+	if got := do(t, "run", "--preserve-fds", "9", "--bundle", dir, filepath.Base(dir)); got.code != 1 || !strings.Contains(got.err, "is not open") {
+		t.Errorf("descriptors that are not there: %+v", got)
 	}
 }

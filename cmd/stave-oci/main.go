@@ -166,6 +166,9 @@ func usage(w io.Writer) {
 func parseFlags(flags *flag.FlagSet, args []string) error {
 	flags.SetOutput(io.Discard)
 	err := flags.Parse(args)
+	if flags.Name() != "exec" && flags.Name() != "ps" { // there the rest is a command line of its own
+		err = parseBehind(flags, err)
+	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		help(os.Stdout, flags)
@@ -173,6 +176,19 @@ func parseFlags(flags *flag.FlagSet, args []string) error {
 		return fmt.Errorf("%s: %w; stave-oci %s --help lists the options", flags.Name(), err, flags.Name())
 	}
 	return err
+}
+
+// parseBehind reads the options that come behind or between the arguments.
+func parseBehind(flags *flag.FlagSet, err error) error {
+	var arguments []string
+	for err == nil && flags.NArg() > 0 {
+		arguments = append(arguments, flags.Arg(0))
+		err = flags.Parse(flags.Args()[1:])
+	}
+	if err != nil {
+		return err
+	}
+	return flags.Parse(append([]string{"--"}, arguments...))
 }
 
 // help prints what a command does, and its options.
