@@ -40,11 +40,12 @@ PROMISED_VM := root $(addprefix cgroup2:,cpu cpuset hugetlb io memory pids rdma)
 # What the tier vm runs there: all that cgroup v2, a distribution's kernel or systemd may change, with -short, since the
 # processor is emulated: tests that repeat a thing thousands of times do it less often. The slow ones come first. Left
 # out are the steps that have nothing to do with cgroups, and tests that take half a minute and more there and that no
-# kernel changes: of scripts (TestScriptOfTheLab runs one), refusals, races for paths, ten megabytes, machine code of a
-# function, and of device rules without a kernel; and the comparison of rootless containers, as runc makes none at the top of v2. The
+# kernel changes: of scripts (TestScriptOfTheLab runs one), refusals, exit codes, hooks that fail, attacks and races for paths, ten megabytes,
+# machine code of a function, and of device rules without a kernel; and the comparison of rootless containers, as runc makes none at the top of v2. The
 # programs are built here: to link one takes a minute there.
 VM_PACKAGES := ./cmd/... ./chroot ./cgroups $(wildcard ./steps/12-* ./steps/13-* ./steps/21-*) ./internal/witness ./security/... ./namespaces ./kernel ./container/...
 VM_SKIP := ^TestScriptMakesTheSame|^TestScriptPassesExitCodesOn|^TestChildPath|^TestRefusals$$|^TestSetUpCannotBeWatched|^TestWorkingFolder|^TestHostileMountPoints|^TestManyBytes|^TestRandomDevices|^TestDeviceProgramTooLong|^FuzzDevices|^TestSameAsRuncRootless
+VM_SKIP := $(VM_SKIP)|^TestExitCodes|^TestSameKeysAsRunc|^TestDescriptors$$|^TestNetDevices|^TestStartContainerRights|^TestHooksThatFail|^TestMistakes|^TestSignalsAreForwarded|^TestExecIsReaped|^TestCommandThroughDescriptor|^TestProgramCannotBeOverwritten|Swapped$$|^TestNullOfTheImage|^TestNamesThatClimb|^TestFakeProc
 ifeq ($(origin PACKAGES),command line)
 VM_PACKAGES := $(PACKAGES)
 endif

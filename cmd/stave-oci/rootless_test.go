@@ -117,8 +117,8 @@ func liveAs(u user, dir, ids string) {
 	u.must("delete", id)
 }
 
-// TestRootlessFlag asks for limits as a user without a cgroup, in each of the modes.
-func TestRootlessFlag(t *testing.T) {
+// TestFlagRootless asks for limits as a user without a cgroup, in each of the modes.
+func TestFlagRootless(t *testing.T) {
 	witness.Need(t, "root", "userns", "command:busybox")
 	const uid = 65534
 	dir := newBundle(t, "echo runs", rootless(uid), func(s *specs.Spec) {
