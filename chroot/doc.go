@@ -30,6 +30,9 @@
 // and hands the container's process their descriptors. These are id-mapped mounts ([MakeIDMap],
 // [TakeTree]) and a tmpfs that starts with what the image has in its place ([CopyUp]).
 //
+// A container may have no mount namespace of its own. The host side then mounts its root over itself, and takes that away in the
+// end ([HostRoot]); instead of [Pivot] comes [EnterRoot].
+//
 // # System calls and sources
 //
 // mount(2), mount_setattr(2) (Linux 5.12), open_tree(2), move_mount(2), fsopen(2), fspick(2) (Linux

@@ -18,6 +18,9 @@ import (
 // nowhere, and [Root.Calls] places them. Most containers need none.
 func (r Root) HostCalls() []kernel.Call {
 	var calls []kernel.Call
+	if r.Host != nil {
+		calls = append(calls, kernel.Call{Request: *r.Host, Why: "the mounts are made here, and go with this one"})
+	}
 	var maps []MakeIDMap
 	for i, m := range r.Mounts {
 		if reason := r.refusal(i); reason != "" {

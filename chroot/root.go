@@ -14,6 +14,8 @@ import (
 type Root struct {
 	// Path is the root folder on the host; absolute.
 	Path string
+	// Host, if set, says that there is no mount namespace: the mounts are the host's, see [HostRoot].
+	Host *HostRoot
 	// ReadOnly makes the root's own mount read-only, after all else is in place.
 	ReadOnly bool
 	// Propagation is what "/" is made before anything is mounted; 0 means MS_SLAVE|MS_REC.
@@ -74,6 +76,21 @@ func (r Root) Calls() []kernel.Call {
 
 // start cuts the tie to the host's mounts and opens the root.
 func (r Root) start() []kernel.Call {
+	var calls []kernel.Call
+	if r.Host == nil {
+		calls = r.cut()
+	}
+	if r.NoDevices {
+		calls = append(calls, kernel.Call{
+			Request: Attributes{Target: "/", Set: unix.MOUNT_ATTR_NODEV},
+			Why:     "a device node in the image would open the host's device",
+		})
+	}
+	return calls
+}
+
+// cut is the part of start that changes the mount namespace.
+func (r Root) cut() []kernel.Call {
 	calls := []kernel.Call{{
 		Request: Propagation{Target: "/", Host: true, Flags: r.propagation()},
 		Why:     "a shared / would show every mount of the container on the host",
@@ -84,14 +101,7 @@ func (r Root) start() []kernel.Call {
 			Why:     "pivot_root refuses a root whose parent mount is shared, and in an unbindable one nothing can be bound",
 		})
 	}
-	calls = append(calls, kernel.Call{Request: BindRoot{r.Path}, Why: "pivot_root wants a mount point"})
-	if r.NoDevices {
-		calls = append(calls, kernel.Call{
-			Request: Attributes{Target: "/", Set: unix.MOUNT_ATTR_NODEV},
-			Why:     "a device node in the image would open the host's device",
-		})
-	}
-	return calls
+	return append(calls, kernel.Call{Request: BindRoot{r.Path}, Why: "pivot_root wants a mount point"})
 }
 
 // propagation is what "/" is made.

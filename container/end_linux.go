@@ -160,7 +160,7 @@ func (i *Instance) destroy() error {
 	if err := i.end(); err != nil {
 		return err
 	}
-	f := Facts{Group: i.Cgroup, Unit: i.Unit, RdtLeft: i.Rdt}
+	f := Facts{Group: i.Cgroup, Unit: i.Unit, RdtLeft: i.Rdt, HostRoot: i.HostRoot}
 	if err := f.leave(); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"stave/chroot"
 	"stave/kernel"
 	"stave/namespaces"
 	"stave/security"
@@ -52,6 +53,9 @@ func (p *planner) join(joins []namespaces.Join) error {
 	p.host = append(p.host, open...)
 	p.host = append(p.host, host...)
 	p.inside = append(p.inside, slices.DeleteFunc(inside, opened)...)
+	if p.facts.HostRoot.Path != "" {
+		p.add(chroot.EnterRoot{}, "the container has no mount namespace that would have a root of its own")
+	}
 	p.add(Session{}, "a session of its own: signals typed at the starter's terminal are not for the container")
 	if !p.options.NoNewKeyring {
 		p.inside = append(p.inside, kernel.Call{
@@ -62,13 +66,18 @@ func (p *planner) join(joins []namespaces.Join) error {
 	return nil
 }
 
-// slotProc holds the host's /proc.
-const slotProc kernel.Slot = "proc"
+// The folders that the process has open: slotProc the host's /proc, slotRoot the container's root.
+const (
+	slotProc kernel.Slot = "proc"
+	slotRoot kernel.Slot = "root"
+)
 
 // execTerminal plans a terminal from the container's own /dev/pts.
 func (p *planner) execTerminal() error {
 	if console := p.terminal(); len(console) > 0 {
-		p.add(OpenFolder{Path: "/", Slot: "root"}, "the container's root, in which its terminals are")
+		if p.facts.HostRoot.Path == "" { // else it is open
+			p.add(OpenFolder{Path: "/", Slot: slotRoot}, "the container's root, in which its terminals are")
+		}
 		p.inside = append(p.inside, console...)
 	}
 	return nil

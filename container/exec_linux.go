@@ -136,9 +136,17 @@ func (i *Instance) joinable(o ExecOptions) (pid int, err error) {
 }
 
 // open opens those namespaces of a process that are not the caller's own: to join one's own is needless, and for the user
-// namespace forbidden (setns(2)).
+// namespace forbidden (setns(2)). Of a container without a mount namespace it opens the root.
 func (l *launch) open(pid int) ([]namespaces.Join, error) {
 	var joins []namespaces.Join
+	if l.facts.HostRoot.Path != "" {
+		root := fmt.Sprintf("/proc/%d/root", pid)
+		fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: root, Err: err}
+		}
+		l.slots[slotRoot] = fd
+	}
 	for _, kind := range namespaces.Kinds() {
 		if unix.Access("/proc/self/ns/"+string(kind), unix.F_OK) == unix.ENOENT {
 			continue // this kernel has no such kind
@@ -159,7 +167,7 @@ func (l *launch) open(pid int) ([]namespaces.Join, error) {
 
 // execFacts looks at the machine and the container for what the plan needs.
 func (i *Instance) execFacts(b *Bundle, pid int, below string) (f Facts, err error) {
-	f = Facts{UID: os.Geteuid(), Root: cgroups.Root(), OwnStdio: pipes()}
+	f = Facts{UID: os.Geteuid(), Root: cgroups.Root(), OwnStdio: pipes(), HostRoot: i.HostRoot}
 	if f.Security, err = security.ReadFacts(); err != nil {
 		return f, err
 	}

@@ -4,6 +4,7 @@ package container
 
 import (
 	"stave/cgroups"
+	"stave/chroot"
 	"stave/security"
 )
 
@@ -42,6 +43,8 @@ type Facts struct {
 	// with the container.
 	Resctrl Resctrl
 	RdtLeft []string
+	// HostRoot is the root of a container without a mount namespace.
+	HostRoot chroot.HostRoot
 	// HasHelpers says that newuidmap and newgidmap can be found.
 	HasHelpers bool
 }

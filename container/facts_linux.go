@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stave/cgroups"
+	"stave/chroot"
 	"stave/kernel"
 	"stave/namespaces"
 	"stave/security"
@@ -45,6 +46,9 @@ func ReadFacts(b *Bundle, o Options) (Facts, error) {
 	}
 	f.RdtLeft = rdtLeft(b.Spec.Linux.IntelRdt, f.Resctrl, o.ID)
 	f.Ours = shared(b.Spec.Linux.Namespaces)
+	if err := f.lookAtRoot(b); err != nil {
+		return f, err
+	}
 	for _, m := range b.Spec.Mounts {
 		if err := f.lookAt(b, m); err != nil {
 			return f, err
@@ -150,12 +154,33 @@ func (f *Facts) lookAtUnit(s *specs.Spec, o Options) (err error) {
 	return nil
 }
 
-// leave ends what is left in the container's cgroup and removes it, but not what lies above.
+// lookAtRoot looks at what is mounted on the root folder of a container that has no mount namespace of its own.
+func (f *Facts) lookAtRoot(b *Bundle) error {
+	own := slices.ContainsFunc(b.Spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.MountNamespace && !f.Ours[n.Path]
+	})
+	if own {
+		return nil
+	}
+	folder, err := filepath.EvalSymlinks(b.rootPath())
+	if err != nil {
+		return fmt.Errorf("root.path: %w", err)
+	}
+	if folder == "/" {
+		return fmt.Errorf("root.path: %s is the root of the machine itself, over which nothing is mounted; give another folder", b.rootPath())
+	}
+	if f.HostRoot, err = chroot.FindHostRoot(folder); err != nil {
+		return fmt.Errorf("root.path: %w", err)
+	}
+	return nil
+}
+
+// leave ends what is left in the container's cgroup and removes it, but not what lies above; and its mounts on the host.
 func (f Facts) leave() error {
 	if f.Unit.Name == "" {
-		return errors.Join(f.Group.RemoveOwn(), removeRdt(f.RdtLeft))
+		return errors.Join(f.Group.RemoveOwn(), removeRdt(f.RdtLeft), f.HostRoot.Detach())
 	}
-	return errors.Join(f.Unit.Stop(), f.ours().RemoveOwn(), removeRdt(f.RdtLeft))
+	return errors.Join(f.Unit.Stop(), f.ours().RemoveOwn(), removeRdt(f.RdtLeft), f.HostRoot.Detach())
 }
 
 // ours is the part of the group that is not systemd's.

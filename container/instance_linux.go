@@ -308,7 +308,7 @@ func newRecord(b *Bundle, f Facts, o Options, rest []string) record {
 	return record{
 		Version: b.Spec.Version, ID: o.ID, Bundle: b.Dir, Rootfs: b.rootPath(), Created: time.Now().UTC(), UID: os.Getuid(),
 		Annotations: b.Spec.Annotations, Hooked: b.Spec.Hooks != nil, Cgroup: f.Group, Unit: f.Unit, Rdt: f.RdtLeft, Rest: rest,
-		Streams: streams(b.Spec),
+		Streams: streams(b.Spec), HostRoot: f.HostRoot,
 	}
 }
 

@@ -184,8 +184,10 @@ const reasonUnused = "one of those in the PID namespace may be allowed to trace 
 func (p *planner) checkNamespaces(c namespaces.Config) error {
 	has := func(k namespaces.Kind) bool { return c.New&k.Flag() != 0 || p.joined[k] }
 	switch {
-	case !has(namespaces.Mount):
-		return fmt.Errorf("linux.namespaces: a container needs a mount namespace, or its mounts would be the host's")
+	case !has(namespaces.Mount) && (!p.facts.Root || p.facts.UID != 0 || has(namespaces.User)):
+		return fmt.Errorf("linux.namespaces: without a mount namespace the mounts are the host's, which only root of the machine may change, and not in a user namespace: add one of type mount")
+	case !has(namespaces.Mount) && strings.HasSuffix(p.spec.Linux.RootfsPropagation, "shared"), !has(namespaces.Mount) && strings.HasSuffix(p.spec.Linux.RootfsPropagation, "unbindable"):
+		return fmt.Errorf("linux.rootfsPropagation %q: without a mount namespace the root's mount is the host's, and private so that it can be taken away; add a namespace of type mount", p.spec.Linux.RootfsPropagation)
 	case p.spec.Hostname != "" && !has(namespaces.UTS):
 		return fmt.Errorf("hostname %q without a UTS namespace would rename the host", p.spec.Hostname)
 	case p.spec.Domainname != "" && !has(namespaces.UTS):
@@ -275,6 +277,10 @@ func (p *planner) labels() error {
 
 // enter plans the change of root.
 func (p *planner) enter() error {
+	if !p.own(namespaces.Mount) {
+		p.add(chroot.EnterRoot{}, "pivot_root would change the root of the whole machine")
+		return nil
+	}
 	if p.options.NoPivot {
 		p.add(chroot.MoveRoot{}, "the caller asked for it: pivot_root refuses the initial ramfs")
 	} else {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stave/cgroups"
+	"stave/chroot"
 )
 
 // decodeRecord reads what is kept of a container, in the two ways of decode.
@@ -34,6 +35,7 @@ func readRecord(r *record) reading {
 		member{"unit", readUnit(&r.Unit)},
 		member{"rdt", readList(&r.Rdt, readText)},
 		member{"streams", readList(&r.Streams, readText)},
+		member{"hostRoot", readHostRoot(&r.HostRoot)},
 		member{"rest", readList(&r.Rest, readText)},
 	)
 }
@@ -60,6 +62,11 @@ func readUnit(u *cgroups.Unit) reading {
 	return readObject(member{"Name", readText(&u.Name)}, member{"Slice", readText(&u.Slice)}, member{"User", readFlag(&u.User)})
 }
 
+// readHostRoot reads the root of a container without a mount namespace.
+func readHostRoot(h *chroot.HostRoot) reading {
+	return readObject(member{"Path", readText(&h.Path)}, member{"Below", readNumber(&h.Below)})
+}
+
 // readTime reads a time.
 func readTime(to *time.Time) reading {
 	return func(r *reader) {
@@ -83,6 +90,7 @@ func (r record) encode() []byte {
 		w.member("unit").unit(r.Unit)
 		w.member("rdt").texts(r.Rdt)
 		w.member("streams").texts(r.Streams)
+		w.member("hostRoot").hostRoot(r.HostRoot)
 		w.member("rest").texts(r.Rest)
 	})
 	return w.out
@@ -104,6 +112,14 @@ func (w *writer) folder(f cgroups.Folder) {
 		w.member("Sole").flag(f.Sole)
 		w.member("Path").text(f.Path)
 		w.member("New").texts(f.New)
+	})
+}
+
+// hostRoot writes the root of a container without a mount namespace.
+func (w *writer) hostRoot(h chroot.HostRoot) {
+	w.object(func() {
+		w.member("Path").text(h.Path)
+		w.member("Below").number(h.Below)
 	})
 }
 

@@ -20,6 +20,9 @@ import (
 // can't be read either, nil if it can.
 func (i *Instance) recover(b *Bundle, unknown error, o Options) error {
 	if unknown == nil {
+		if !slices.ContainsFunc(b.Spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace }) {
+			o.notify(fmt.Sprintf("container %s has no mount namespace: if %s, its root folder, is mounted over itself twice, unmount it twice", i.ID, b.Spec.Root.Path))
+		}
 		return i.recoverGroup(b.Spec)
 	}
 	_, begun, err := i.life()

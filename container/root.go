@@ -49,9 +49,24 @@ func (p *planner) root() error {
 	} else {
 		r.Links = chroot.DefaultLinks(p.facts.Kcore)
 	}
+	if !p.own(namespaces.Mount) {
+		r.Host = &p.facts.HostRoot
+		cutBinds(mounts)
+	}
 	p.host = append(r.HostCalls(), p.host...)
 	p.inside = append(p.inside, r.Calls()...)
 	return nil
+}
+
+// cutBinds makes what is bound a slave of its origin, as all of a mount namespace of the container's own is: mounts that are made
+// in it later, and go in the end, must not be made there and go there, too.
+func cutBinds(mounts []chroot.MountPoint) {
+	for i := range mounts {
+		o := &mounts[i].Options
+		if o.Flags&unix.MS_BIND != 0 && o.Flags&unix.MS_REMOUNT == 0 {
+			o.Propagation = append([]uintptr{unix.MS_SLAVE | unix.MS_REC}, o.Propagation...)
+		}
+	}
 }
 
 // misspelt finds the word in the data of a bind that can't have been meant for a file system, such as a misspelt "ro", which

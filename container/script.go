@@ -28,6 +28,9 @@ func Script(b *Bundle, f Facts, o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if !p.own(namespaces.Mount) {
+		return "", errors.New("a script needs a mount namespace: nobody would take away its mounts")
+	}
 	if p.own(namespaces.User) {
 		f.Security.Missing = 0
 	}

@@ -28,12 +28,13 @@ func CheckProgram() error {
 // the host's program runs inside the container until [CheckProgram] ends it (CVE-2019-5736). In a PID
 // namespace of its own the container's first process is alone at that moment; in one that it joins, or has
 // from the host, others wait; and others may join its own while it waits for its start (hold). It does not return when it
-// changes the program.
+// changes the program. And the root of a container without a mount namespace is no prison.
 func sealProgram(spec *specs.Spec, hold bool) error {
 	alone := slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
 		return n.Type == specs.PIDNamespace && n.Path == ""
 	})
-	if alone && !hold {
+	mounts := slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace })
+	if alone && mounts && !hold {
 		return nil
 	}
 	return ProtectProgram()

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"stave/cgroups"
+	"stave/chroot"
 )
 
 // Errors that callers tell apart. Engines look for these words, which are runc's, in what a runtime prints.
@@ -64,6 +65,8 @@ type record struct {
 	Rdt []string `json:"rdt,omitempty"`
 	// Streams are what the standard streams were at first, as /proc/PID/fd has them; none with a terminal.
 	Streams []string `json:"streams,omitempty"`
+	// HostRoot is what is taken away of a container without a mount namespace.
+	HostRoot chroot.HostRoot `json:"hostRoot,omitzero"`
 	// Rest are the calls that are left for the start, see kernel.Program.Rest.
 	Rest []string `json:"rest,omitempty"`
 }

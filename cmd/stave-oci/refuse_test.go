@@ -161,9 +161,16 @@ func namespaceRefusals() map[string]refusal {
 		return func(s *specs.Spec) { s.Linux.Namespaces[1].Path = path } // network
 	}
 	return map[string]refusal{
-		"unknown kind":          {change: add(specs.LinuxNamespace{Type: "planet"}), say: []string{"linux.namespaces", `"planet"`}},
-		"twice":                 {change: add(specs.LinuxNamespace{Type: specs.PIDNamespace}), say: []string{"linux.namespaces", "pid", "twice"}},
-		"none for mounts":       {change: without(specs.MountNamespace), say: []string{"mount namespace"}},
+		"unknown kind": {change: add(specs.LinuxNamespace{Type: "planet"}), say: []string{"linux.namespaces", `"planet"`}},
+		"twice":        {change: add(specs.LinuxNamespace{Type: specs.PIDNamespace}), say: []string{"linux.namespaces", "pid", "twice"}},
+		"none for mounts, in a user namespace": {change: func(s *specs.Spec) {
+			mapped(s)
+			without(specs.MountNamespace)(s)
+		}, say: []string{"linux.namespaces", "mount"}},
+		"none for mounts, and a shared root": {change: func(s *specs.Spec) {
+			without(specs.MountNamespace)(s)
+			s.Linux.RootfsPropagation = "rshared"
+		}, say: []string{"linux.rootfsPropagation", "mount"}},
 		"host name without UTS": {change: without(specs.UTSNamespace), say: []string{"hostname", "UTS"}},
 		"domain name without UTS": {change: func(s *specs.Spec) {
 			without(specs.UTSNamespace)(s)

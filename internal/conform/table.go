@@ -69,11 +69,8 @@ func (a table) owed(shown layout, file string) bool {
 
 // declined says why a file is not owed although a peer passes it, or nothing.
 func declined(file string) string {
-	switch file {
-	case "poststart_fail":
+	if file == "poststart_fail" {
 		return "since version 1.2 of the specification a poststart hook that fails is an error that ends the container, no longer a warning"
-	case "linux_ns_itype":
-		return "it makes a container without a mount namespace, whose mounts would stay on the machine"
 	}
 	return ""
 }
