@@ -3,6 +3,7 @@
 package container
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -196,6 +197,9 @@ func checkRestorable(s *specs.Spec, joined map[namespaces.Kind]bool) error {
 		if joined[kind] {
 			return fmt.Errorf("linux.namespaces: the container has joined a %s namespace, and CRIU can't join one: it makes new ones", kind)
 		}
+	}
+	if s.Linux != nil && len(s.Linux.Namespaces) > 0 && !slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace }) {
+		return errors.New("linux.namespaces: without a mount namespace the mounts are the host's, and CRIU would not make them again")
 	}
 	for field, is := range map[string]bool{
 		"process.ioPriority": s.Process != nil && s.Process.IOPriority != nil, "linux.intelRdt": s.Linux != nil && s.Linux.IntelRdt != nil,
