@@ -378,7 +378,7 @@ func TestDevicesBelow(t *testing.T) {
 			return
 		}
 		file := below.Folders[0].File("devices.allow")
-		if !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), `write "c 1:11 rwm" to `+file) || !strings.Contains(err.Error(), "the cgroup above allows less itself") {
+		if !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), `write "c 1:11 rw" to `+file) || !strings.Contains(err.Error(), "the cgroup above allows less itself") {
 			t.Errorf("%v, want EPERM with %s and the value", err, file)
 		}
 		calls, err = g.ChangeDevices(nil, parseRules(t, "allow a *:* rwm"))

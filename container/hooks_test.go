@@ -19,6 +19,7 @@ func allHooks() *specs.Hooks {
 		return []specs.Hook{{Path: "/hooks/" + name, Args: []string{"hook", "it's " + name}, Env: []string{"POINT=" + name}}}
 	}
 	return &specs.Hooks{
+		//lint:ignore SA1019 Prestart is deprecated, and still there.
 		Prestart:        one("prestart"),
 		CreateRuntime:   append(one("createRuntime"), specs.Hook{Path: "/hooks/second", Timeout: new(7)}),
 		CreateContainer: one("createContainer"),
@@ -153,7 +154,6 @@ func TestCheckHooks(t *testing.T) {
 		`[0].path "/\x00" holds a N`: {Path: "/\x00"},
 	} {
 		list := []specs.Hook{hook}
-		//lint:ignore SA1019 Prestart is deprecated, and still there.
 		for point, hooks := range map[string]*specs.Hooks{
 			"prestart": {Prestart: list}, "createRuntime": {CreateRuntime: list}, "createContainer": {CreateContainer: list},
 			"startContainer": {StartContainer: list}, "poststart": {Poststart: list}, "poststop": {Poststop: list},

@@ -300,7 +300,7 @@ func (w *walker) closeUnused(r *row) (errno uintptr) {
 		if w.control >= from && w.control < next {
 			next = w.control
 		}
-		for n := uintptr(0); n < maxSlots; n++ {
+		for n := range uintptr(maxSlots) {
 			set := *(*byte)(pointer(r.args[1] + n/8))
 			if fd := w.regs[n&(maxSlots-1)]; set>>(n%8)&1 == 1 && fd >= from && fd < next {
 				next = fd

@@ -94,16 +94,17 @@ func checkMemoryPolicy(p *specs.LinuxMemoryPolicy, mode int) error {
 
 // String names mode, nodes and flags.
 func (m SetMemoryPolicy) String() string {
-	words := "set the memory policy " + strings.ReplaceAll(nameOf(memoryModes(), m.Mode&^unix.MPOL_MODE_FLAGS, "MPOL_"), "_", " ")
+	var words strings.Builder
+	words.WriteString("set the memory policy " + strings.ReplaceAll(nameOf(memoryModes(), m.Mode&^unix.MPOL_MODE_FLAGS, "MPOL_"), "_", " "))
 	if m.Nodes != "" {
-		words += ", nodes " + m.Nodes
+		words.WriteString(", nodes " + m.Nodes)
 	}
 	for _, name := range MemoryFlags() {
 		if m.Mode&memoryFlags()[specs.MemoryPolicyFlagType(name)] != 0 {
-			words += ", " + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "MPOL_F_")), "_", " ")
+			words.WriteString(", " + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "MPOL_F_")), "_", " "))
 		}
 	}
-	return words
+	return words.String()
 }
 
 // Shell is empty: numactl(8) sets a policy for the command that it starts.

@@ -117,21 +117,22 @@ func nameOf[K ~string, V comparable](table map[K]V, value V, prefix string) stri
 
 // String names policy and values.
 func (s SetScheduler) String() string {
-	words := "set the scheduling policy " + nameOf(schedulerPolicies(), s.Policy, "SCHED_")
+	var words strings.Builder
+	words.WriteString("set the scheduling policy " + nameOf(schedulerPolicies(), s.Policy, "SCHED_"))
 	switch s.Policy {
 	case unix.SCHED_FIFO, unix.SCHED_RR:
-		words += fmt.Sprintf(", priority %d", s.Priority)
+		words.WriteString(fmt.Sprintf(", priority %d", s.Priority))
 	case unix.SCHED_DEADLINE:
-		words += fmt.Sprintf(", runtime %d of deadline %d of period %d ns", s.Runtime, s.Deadline, s.Period)
+		words.WriteString(fmt.Sprintf(", runtime %d of deadline %d of period %d ns", s.Runtime, s.Deadline, s.Period))
 	default:
-		words += fmt.Sprintf(", nice %d", s.Nice)
+		words.WriteString(fmt.Sprintf(", nice %d", s.Nice))
 	}
 	for bit := uint64(1); bit <= s.Flags; bit <<= 1 {
 		if s.Flags&bit != 0 {
-			words += ", " + strings.ReplaceAll(nameOf(schedulerFlags(), bit, "SCHED_FLAG_"), "_", " ")
+			words.WriteString(", " + strings.ReplaceAll(nameOf(schedulerFlags(), bit, "SCHED_FLAG_"), "_", " "))
 		}
 	}
-	return words
+	return words.String()
 }
 
 // Shell is chrt(1), and renice(1) where there is a nice value. Of the flags it knows one.

@@ -3,7 +3,6 @@
 package main_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -167,7 +166,7 @@ func checkProcMounts(t *testing.T, mounts string) {
 			continue
 		}
 		if !strings.HasPrefix(fields[5], "ro") || fields[4] != "/proc"+fields[3] {
-			t.Error(fmt.Sprintf("a piece of proc is bound: %s", line))
+			t.Errorf("a piece of proc is bound: %s", line)
 		}
 	}
 }
