@@ -95,7 +95,7 @@ func TestUpdateIsRefused(t *testing.T) {
 		"file and option":   {args: "-r FILE --memory 1m", file: "{}", want: "put it into"},
 		"new device rules":  {args: "-r FILE", file: `{"pids":{"limit":7},"devices":[{"allow":true,"access":"rwm"}]}`, want: "linux.resources.devices"},
 		"unknown option":    {args: "--nonsense", want: "nonsense"},
-		"option after id":   {args: "ID --memory", want: "takes 1 argument"},
+		"two containers":    {args: "other", want: "takes 1 argument"},
 		"negative amount":   {args: "-r FILE", file: `{"memory":{"limit":-5}}`, want: "memory.limit"},
 		"an unknown file":   {args: "-r FILE", file: `{"pids":{"limit":7},"unified":{"memory.nonsense":"1"}}`, want: "nonsense"},
 		"pages of no size":  {args: "-r FILE", file: `{"pids":{"limit":7},"hugepageLimits":[{"pageSize":"3MB","limit":1}]}`, want: "3MB"},
