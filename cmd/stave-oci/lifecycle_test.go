@@ -54,7 +54,7 @@ func create(t *testing.T, bundle string, options ...string) kept {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	c.Stdout, c.Stderr = out, out // not pipes: the container has them for as long as it lives
+	c.Stdout, c.Stderr = out, out                            // not pipes: the container has them for as long as it lives
 	t.Cleanup(func() { must(t, "delete", k.id, "--force") }) // options may come last
 	if err := c.Run(); err != nil {
 		t.Fatalf("create: %v: %s", err, k.output(t))
