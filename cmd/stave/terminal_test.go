@@ -154,7 +154,8 @@ func TestShellAtATerminal(t *testing.T) {
 			p.types("echo code $?\r")
 			p.until("code 130\r\n")
 			p.until("# ")
-			p.types("sh -c 'echo sleeping; exec sleep 1000'\r")
+			// No exec: of a program with several threads, like the shell of the lab, it forgets a stop that has just begun.
+			p.types("sh -c 'echo sleeping; sleep 1000'\r")
 			p.until("\r\nsleeping\r\n")
 			p.types("\x1a") // Ctrl-Z
 			p.until("# ")
