@@ -198,7 +198,7 @@ func checkRestorable(s *specs.Spec, joined map[namespaces.Kind]bool) error {
 			return fmt.Errorf("linux.namespaces: the container has joined a %s namespace, and CRIU can't join one: it makes new ones", kind)
 		}
 	}
-	if s.Linux != nil && len(s.Linux.Namespaces) > 0 && !slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace }) {
+	if s.Linux != nil && len(s.Linux.Namespaces) > 0 && !slices.ContainsFunc(s.Linux.Namespaces, isMount) {
 		return errors.New("linux.namespaces: without a mount namespace the mounts are the host's, and CRIU would not make them again")
 	}
 	for field, is := range map[string]bool{

@@ -20,7 +20,7 @@ import (
 // can't be read either, nil if it can.
 func (i *Instance) recover(b *Bundle, unknown error, o Options) error {
 	if unknown == nil {
-		if !slices.ContainsFunc(b.Spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace }) {
+		if s := b.Spec; s.Linux != nil && s.Root != nil && !slices.ContainsFunc(s.Linux.Namespaces, isMount) {
 			o.notify(fmt.Sprintf("container %s has no mount namespace: if %s, its root folder, is mounted over itself twice, unmount it twice", i.ID, b.Spec.Root.Path))
 		}
 		return i.recoverGroup(b.Spec)
@@ -31,6 +31,9 @@ func (i *Instance) recover(b *Bundle, unknown error, o Options) error {
 	}
 	return nil
 }
+
+// isMount tells whether a namespace is one of mounts.
+func isMount(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace }
 
 // recoverGroup finds the cgroup of a container whose state can't be read, by the configuration that is kept and the id: what
 // is removed with it, and who is killed. Of the folders only the container's own are taken for its.

@@ -33,7 +33,7 @@ func sealProgram(spec *specs.Spec, hold bool) error {
 	alone := slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
 		return n.Type == specs.PIDNamespace && n.Path == ""
 	})
-	mounts := slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace })
+	mounts := slices.ContainsFunc(spec.Linux.Namespaces, isMount)
 	if alone && mounts && !hold {
 		return nil
 	}
