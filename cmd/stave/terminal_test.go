@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -154,9 +156,10 @@ func TestShellAtATerminal(t *testing.T) {
 			p.types("echo code $?\r")
 			p.until("code 130\r\n")
 			p.until("# ")
-			// No exec: of a program with several threads, like the shell of the lab, it forgets a stop that has just begun.
-			p.types("sh -c 'echo sleeping; sleep 1000'\r")
+			p.types("sh -c 'echo sleeping; exec sleep 1000'\r")
 			p.until("\r\nsleeping\r\n")
+			// The execve of a program with several threads, like the shell of the lab, forgets a stop that has just begun.
+			witness.Until(t, "the job sleeps", func() bool { return sleeps(p.command.Process.Pid) })
 			p.types("\x1a") // Ctrl-Z
 			p.until("# ")
 			p.types("jobs; bg; echo in the ground; kill %1; fg; echo again\r")
@@ -170,6 +173,22 @@ func TestShellAtATerminal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sleeps tells whether a process below one executes sleep 1000.
+func sleeps(pid int) bool {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		for child := range strings.FieldsSeq(string(text)) {
+			command, _ := os.ReadFile("/proc/" + child + "/cmdline")
+			number, err := strconv.Atoi(child)
+			if string(command) == "sleep\x001000\x00" || err == nil && sleeps(number) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // TestTerminalIsPutBack compares the caller's terminal before and after a container had it.
