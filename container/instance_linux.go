@@ -268,7 +268,7 @@ func (i *Instance) remove() error {
 	return os.RemoveAll(i.folder)
 }
 
-// List looks at all containers below a root, in the order of their names. One that can't be read, or is just being
+// List looks at all containers below a root, the oldest first. One that can't be read, or is just being
 // made or removed, has the status "creating" or "stopped", and no bundle.
 func List(root string) ([]State, error) {
 	entries, err := os.ReadDir(root)

@@ -120,6 +120,7 @@ func (e *execution) read(i *container.Instance, args []string) (*specs.Process, 
 		if err := json.Unmarshal(data, &p); err != nil {
 			return nil, fmt.Errorf("--process: %s: %w", e.process, err)
 		}
+		p.Terminal = p.Terminal || e.tty
 		return &p, nil
 	}
 	p, err := i.Process()
@@ -144,8 +145,8 @@ func (e *execution) read(i *container.Instance, args []string) (*specs.Process, 
 
 // alone refuses what a process that a file describes has in the file.
 func (e *execution) alone(args []string) error {
-	if len(args)+len(e.env)+len(e.caps)+len(e.gids) > 0 || e.user+e.cwd+e.apparmor != "" || e.noNewPrivileges {
-		return errors.New("--process describes the whole process: give no command, user, folder, variables, capabilities or profile beside it")
+	if len(args)+len(e.env)+len(e.caps)+len(e.gids) > 0 || e.user+e.cwd+e.apparmor+e.label != "" || e.noNewPrivileges {
+		return errors.New("--process describes the whole process: give no command, user, folder, variables, capabilities, profile or label beside it")
 	}
 	return nil
 }

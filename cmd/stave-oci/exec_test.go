@@ -166,6 +166,9 @@ func TestExecRefused(t *testing.T) {
 		"relative folder": {[]string{"--cwd", "tmp", k.id, "true"}, "process.cwd", 255},
 		"user":            {[]string{"--user", "root", k.id, "true"}, "--user", 255},
 		"process":         {[]string{"--process", "/nonexistent", k.id}, "--process", 255},
+		"label beside":    {[]string{"--process", "/nonexistent", "--process-label", "a:b:c:d", k.id}, "describes the whole process", 255},
+		"user beside":     {[]string{"--process", "/nonexistent", "--user", "1", k.id}, "describes the whole process", 255},
+		"command beside":  {[]string{"--process", "/nonexistent", k.id, "true"}, "describes the whole process", 255},
 		"cgroup":          {[]string{"--cgroup", "nonexistent", k.id, "true"}, "nonexistent: no such file or directory", 255},
 		"cgroup outside":  {[]string{"--cgroup", "../..", k.id, "true"}, "climbs out", 255},
 	} {
@@ -188,6 +191,11 @@ func TestExecTerminal(t *testing.T) {
 	got := runOnTerminal(t, c, 21, 77)
 	if want := "/dev/pts/0\r\n21 77\r\n"; got.out != want || got.code != 4 {
 		t.Errorf("%q, exit code %d, want %q, 4", got.out, got.code, want)
+	}
+	put(t, k.bundle+"/process.json", `{"args":["readlink","/proc/self/fd/0"],"cwd":"/","env":["PATH=/bin"]}`, 0o600)
+	got = runOnTerminal(t, exec.Command(staveOCI, "--root", root, "exec", "--tty", "--process", k.bundle+"/process.json", k.id), 21, 77)
+	if want := "/dev/pts/0\r\n"; got.out != want || got.code != 0 {
+		t.Errorf("by a file: %q, exit code %d, want %q", got.out, got.code, want)
 	}
 }
 
