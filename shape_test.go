@@ -18,7 +18,7 @@ const (
 	maxFunction = 60
 	maxFile     = 400
 	maxStep     = 150
-	maxCore     = 18_000
+	maxCore     = 22_000
 )
 
 // longOnPurpose are functions ("file: name") and files that may be longer than the limits, with the reason.
