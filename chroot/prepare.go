@@ -3,6 +3,7 @@
 package chroot
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -80,7 +81,7 @@ func (m MountPoint) covers(name string) bool {
 // copyUp plans the filling of a tmpfs.
 func (r Root) copyUp(m MountPoint, tree kernel.Slot) kernel.Call {
 	return kernel.Call{
-		Request: CopyUp{Root: r.Path, Folder: m.Target, Flags: m.Options.Flags, Data: m.Options.Data, Into: tree},
+		Request: CopyUp{Root: cmp.Or(r.View, r.Path), Folder: m.Target, Flags: m.Options.Flags, Data: m.Options.Data, Into: tree},
 		Why:     "the configuration wants the image's files in the tmpfs that hides them",
 	}
 }

@@ -14,6 +14,10 @@ import (
 type Root struct {
 	// Path is the root folder on the host; absolute.
 	Path string
+	// View, if set, is where the host side looks at the root folder before First has mounted it.
+	View string
+	// First are calls that mount the root file system on Path, once the tie to the host is cut.
+	First []kernel.Call
 	// Host, if set, says that there is no mount namespace: the mounts are the host's, see [HostRoot].
 	Host *HostRoot
 	// ReadOnly makes the root's own mount read-only, after all else is in place.
@@ -101,6 +105,7 @@ func (r Root) cut() []kernel.Call {
 			Why:     "pivot_root refuses a root whose parent mount is shared, and in an unbindable one nothing can be bound",
 		})
 	}
+	calls = append(calls, r.First...)
 	return append(calls, kernel.Call{Request: BindRoot{r.Path}, Why: "pivot_root wants a mount point"})
 }
 

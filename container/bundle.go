@@ -20,6 +20,11 @@ type Bundle struct {
 	Dir string
 	// Spec is the configuration.
 	Spec *specs.Spec
+	// Mounts make the root file system: they mount it on root.path, in the container's own mount namespace and before all else
+	// there, so that it goes with the container. Without them it is there already.
+	Mounts []kernel.Call
+	// View, if set, is where this process can look at the root file system that Mounts make.
+	View string
 
 	data []byte // the text it was read from
 }
@@ -103,6 +108,14 @@ func checkStrings(s *specs.Spec) error {
 		}
 	}
 	return nil
+}
+
+// viewPath returns the path at which this process sees what the container will have as its root.
+func (b *Bundle) viewPath() string {
+	if b.View != "" {
+		return b.View
+	}
+	return b.rootPath()
 }
 
 // rootPath returns the absolute path of the root folder.

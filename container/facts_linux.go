@@ -156,11 +156,11 @@ func (f *Facts) lookAtUnit(s *specs.Spec, o Options) (err error) {
 
 // lookAtRoot looks at what is mounted on the root folder of a container that has no mount namespace of its own.
 func (f *Facts) lookAtRoot(b *Bundle) error {
-	own := slices.ContainsFunc(b.Spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
-		return n.Type == specs.MountNamespace && !f.Ours[n.Path]
-	})
-	if own {
+	if hasOwnMounts(b.Spec, f.Ours) {
 		return nil
+	}
+	if len(b.Mounts) > 0 {
+		return errors.New("linux.namespaces: a root file system that is mounted for the container alone needs a mount namespace of its own")
 	}
 	folder, err := filepath.EvalSymlinks(b.rootPath())
 	if err != nil {
@@ -173,6 +173,13 @@ func (f *Facts) lookAtRoot(b *Bundle) error {
 		return fmt.Errorf("root.path: %w", err)
 	}
 	return nil
+}
+
+// hasOwnMounts tells whether a container has a mount namespace of its own.
+func hasOwnMounts(s *specs.Spec, ours map[string]bool) bool {
+	return slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.MountNamespace && !ours[n.Path]
+	})
 }
 
 // leave ends what is left in the container's cgroup and removes it, but not what lies above; and its mounts on the host.
@@ -206,7 +213,7 @@ func (f *Facts) lookAt(b *Bundle, m specs.Mount) error {
 		}
 		f.IsFile[source] = !info.IsDir()
 	case m.Type == "tmpfs":
-		if mode, found := modeInside(b.rootPath(), m.Destination); found {
+		if mode, found := modeInside(b.viewPath(), m.Destination); found {
 			f.Modes[m.Destination] = mode
 		}
 	}

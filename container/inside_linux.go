@@ -30,7 +30,7 @@ func homeOf(root string, process *specs.Process) string {
 
 // home is homeOf of the bundle's command. The passwd may be a file of the host that is bound over the image's.
 func (b *Bundle) home() string {
-	home := homeOf(b.rootPath(), b.Spec.Process)
+	home := homeOf(b.viewPath(), b.Spec.Process)
 	for _, m := range b.Spec.Mounts {
 		if home == "" || !isBind(m) || path.Clean("/"+m.Destination) != "/etc/passwd" {
 			continue

@@ -38,7 +38,7 @@ func (p *planner) root() error {
 		return err
 	}
 	r := chroot.Root{
-		Path: p.bundle.rootPath(), ReadOnly: p.spec.Root.Readonly,
+		Path: p.bundle.rootPath(), View: p.bundle.View, First: p.bundle.Mounts, ReadOnly: p.spec.Root.Readonly,
 		Propagation: propagation, SharedParent: p.facts.SharedParent,
 		Mounts: mounts, Devices: devices, BindDevices: p.bindsDevices(),
 		Masked: p.spec.Linux.MaskedPaths, ReadOnlyPaths: p.spec.Linux.ReadonlyPaths,

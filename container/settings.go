@@ -3,6 +3,7 @@
 package container
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"stave/cgroups"
+	"stave/kernel"
 	"stave/security"
 )
 
@@ -20,8 +22,10 @@ import (
 type Settings struct {
 	// ID names the container; its host name, unless Hostname says otherwise.
 	ID string
-	// Rootfs is the root folder.
+	// Rootfs is the root folder. Mounts and View are those of [Bundle].
 	Rootfs string
+	Mounts []kernel.Call
+	View   string
 	// Args is the command.
 	Args []string
 	// Env holds NAME=value; NAME alone takes the caller's value.
@@ -88,7 +92,7 @@ func (s Settings) Bundle() (*Bundle, error) {
 	if err := check(spec); err != nil {
 		return nil, err
 	}
-	return &Bundle{Dir: filepath.Dir(root), Spec: spec}, nil
+	return &Bundle{Dir: filepath.Dir(root), Spec: spec, Mounts: s.Mounts, View: s.View}, nil
 }
 
 // dockerMounts are the default mounts with the stricter options that docker gives /proc.
@@ -104,7 +108,7 @@ func dockerMounts() []specs.Mount {
 
 // process fills in the command: who runs it, where, with which environment and rights.
 func (s Settings) process(spec *specs.Spec, layout cgroups.Layout) error {
-	user, home, err := lookUser(spec.Root.Path, s.User)
+	user, home, err := lookUser(cmp.Or(s.View, spec.Root.Path), s.User)
 	if err != nil {
 		return err
 	}
