@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package containers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"stave/unionfs"
+)
+
+// Container is a container of the store, as its record was when it was found.
+type Container struct {
+	Record
+	store *Containers
+	dir   string
+	lock  *os.File // nil when it is not the caller's
+	root  unionfs.Root
+}
+
+// Dir is the container's folder.
+func (c *Container) Dir() string { return c.dir }
+
+// Root is the root file system of a container that was made by [Containers.Create].
+func (c *Container) Root() unionfs.Root { return c.root }
+
+// holder is the name under which the container keeps its layers.
+func (c *Container) holder() string { return "container-" + c.ID }
+
+// prepare makes what the container needs besides its folder. Whoever is killed here leaves a container that is Creating.
+func (c *Container) prepare(ctx context.Context) error {
+	c.Status, c.CreatedAt = Creating, time.Now().UTC()
+	if err := c.write(c.dir); err != nil {
+		return err
+	}
+	for _, chain := range c.Layers {
+		if err := c.store.layers.Refer(chain, c.holder()); err != nil {
+			return fmt.Errorf("layer %s of %s: %w", chain, c.Image, err)
+		}
+	}
+	driver, stack, err := c.stack()
+	if err != nil {
+		return err
+	}
+	if c.root, err = driver.Prepare(ctx, stack); err != nil {
+		return fmt.Errorf("the root file system of %s: %w", c.Image, err)
+	}
+	c.Status = Created
+	return c.write(c.dir)
+}
+
+// stack is what the driver makes the root file system of.
+func (c *Container) stack() (unionfs.Driver, unionfs.Stack, error) {
+	s := unionfs.Stack{Dir: c.dir, ReadOnly: c.ReadOnly, Volatile: c.AutoRemove}
+	for _, chain := range c.Layers {
+		layer, err := c.store.layers.Get(chain)
+		if err != nil {
+			return nil, s, fmt.Errorf("layer %s of container %s: %w", chain, c.Name, err)
+		}
+		s.Layers = append(s.Layers, layer)
+	}
+	driver, err := c.store.driver(c.Driver)
+	return driver, s, err
+}
+
+// Started notes that the container runs from now on.
+func (c *Container) Started() error {
+	c.Status, c.StartedAt = Running, time.Now().UTC()
+	return c.write(c.dir)
+}
+
+// Exited notes how the container ended; with AutoRemove it is removed. why, if set, says why the code is not its command's own.
+func (c *Container) Exited(ctx context.Context, code int, why error) error {
+	c.Status, c.FinishedAt, c.ExitCode, c.Error = Exited, time.Now().UTC(), code, ""
+	if why != nil {
+		c.Error = why.Error()
+	}
+	if c.AutoRemove {
+		return c.destroy(ctx)
+	}
+	return c.write(c.dir)
+}
+
+// lost notes that a container ended when nobody looked.
+func (c *Container) lost() error {
+	const unknown = 255
+	c.Status, c.ExitCode, c.Error = Exited, unknown, "the stave that ran the container was killed, and its exit code with it"
+	return c.write(c.dir)
+}
+
+// ImageView returns a path at which this process sees what the container's root file system is without what was written, until
+// release is called.
+func (c *Container) ImageView(ctx context.Context) (path string, release func() error, err error) {
+	driver, stack, err := c.stack()
+	if err != nil {
+		return "", nil, err
+	}
+	stack.ReadOnly = true
+	return driver.View(ctx, stack)
+}
+
+// View returns a path at which this process sees the container's root file system, until release is called.
+func (c *Container) View(ctx context.Context) (path string, release func() error, err error) {
+	driver, stack, err := c.stack()
+	if err != nil {
+		return "", nil, err
+	}
+	return driver.View(ctx, stack)
+}
+
+// Changes writes what was written in the container as a layer: an uncompressed tar with OCI whiteouts.
+func (c *Container) Changes(ctx context.Context, w io.Writer) error {
+	driver, stack, err := c.stack()
+	if err != nil {
+		return err
+	}
+	return driver.Changes(ctx, stack, w)
+}
+
+// Remove removes the container and all it wrote. One that runs is refused.
+func (c *Container) Remove(ctx context.Context) error {
+	lock, err := lockFile(filepath.Join(c.dir, lockName), false)
+	if errors.Is(err, errBusy) {
+		return fmt.Errorf("container %s runs, or another command is at work on it: stop it first", c.Name)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: %s", ErrNotFound, c.Name)
+	}
+	if err != nil {
+		return err
+	}
+	c.lock = lock
+	defer c.Close()
+	if mounted(c.dir) {
+		return fmt.Errorf("container %s still runs, though the stave that started it has ended; end its processes first", c.Name)
+	}
+	return c.destroy(ctx)
+}
+
+// destroy takes the container away. The record goes last but for the folder: what is cut off before is removed by the next sweep,
+// as the record says that it is being made.
+func (c *Container) destroy(ctx context.Context) error {
+	if c.ID != "" { // it has a record
+		c.Status = Creating
+		if err := c.write(c.dir); err != nil {
+			return err
+		}
+		if err := c.removeRoot(ctx); err != nil {
+			return err
+		}
+		if err := c.store.layers.Release(c.holder()); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(c.dir)
+}
+
+// removeRoot removes what the driver made. Layers that are gone don't hinder it.
+func (c *Container) removeRoot(ctx context.Context) error {
+	driver, err := c.store.driver(c.Driver)
+	if err != nil {
+		return err
+	}
+	return driver.Remove(ctx, unionfs.Stack{Dir: c.dir, ReadOnly: c.ReadOnly})
+}
+
+// Close leaves the container to others.
+func (c *Container) Close() error {
+	if c.lock == nil {
+		return nil
+	}
+	err := c.lock.Close()
+	c.lock = nil
+	return err
+}

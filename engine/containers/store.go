@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package containers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"stave/unionfs"
+)
+
+// ErrNotFound says that there is no such container.
+var ErrNotFound = errors.New("no such container")
+
+// Layers is what containers need of the unpacked layers.
+type Layers interface {
+	// Get returns a layer that is there.
+	Get(chain digest.Digest) (unionfs.Layer, error)
+	// Refer keeps a layer from being collected until Release of the same holder.
+	Refer(chain digest.Digest, holder string) error
+	Release(holder string) error
+}
+
+// Containers are the containers of a state folder.
+type Containers struct {
+	dir    string
+	layers Layers
+	driver func(name string) (unionfs.Driver, error)
+}
+
+// Open returns the containers below a state folder; it makes the folder that they are in. Drivers are found by their names.
+func Open(state string, layers Layers, driver func(name string) (unionfs.Driver, error)) (*Containers, error) {
+	c := &Containers{dir: filepath.Join(state, "containers"), layers: layers, driver: driver}
+	if err := os.MkdirAll(c.dir, 0o711); err != nil {
+		return nil, fmt.Errorf("the folder for containers: %w", err)
+	}
+	return c, nil
+}
+
+// turn is held by the one who makes folders or sweeps: a sweep could take a folder whose lock is not held yet for one that was
+// left behind.
+func (c *Containers) turn() (*os.File, error) { return lockFile(filepath.Join(c.dir, ".turn"), true) }
+
+// Temporary makes a folder that is gone, with all in it, when release is called or the process ends (then at the next sweep).
+func (c *Containers) Temporary(ctx context.Context, id string) (dir string, release func() error, err error) {
+	turn, err := c.turn()
+	if err != nil {
+		return "", nil, err
+	}
+	defer turn.Close()
+	if err := c.sweep(ctx); err != nil {
+		return "", nil, err
+	}
+	dir = filepath.Join(c.dir, id)
+	lock, err := makeFolder(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	return dir, func() error { return errors.Join(os.RemoveAll(dir), lock.Close()) }, nil
+}
+
+// makeFolder makes a container's folder and locks it.
+func makeFolder(dir string) (*os.File, error) {
+	if err := os.Mkdir(dir, 0o711); err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(filepath.Join(dir, lockName), false)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return lock, nil
+}
+
+// Create makes a container. It is the caller's, locked, until [Container.Close]. What r leaves out of ID and Name is made up.
+func (c *Containers) Create(ctx context.Context, r Record) (*Container, error) {
+	turn, err := c.turn()
+	if err != nil {
+		return nil, err
+	}
+	defer turn.Close()
+	if err := c.sweep(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.name(&r); err != nil {
+		return nil, err
+	}
+	made := &Container{Record: r, store: c, dir: filepath.Join(c.dir, r.ID)}
+	if made.lock, err = makeFolder(made.dir); err != nil {
+		return nil, err
+	}
+	if err := made.prepare(ctx); err != nil {
+		return nil, errors.Join(err, made.destroy(ctx), made.Close())
+	}
+	return made, nil
+}
+
+// name gives a record an id and a name that no other container has.
+func (c *Containers) name(r *Record) (err error) {
+	list, err := c.List()
+	if err != nil {
+		return err
+	}
+	if r.ID == "" {
+		if r.ID, err = NewID(); err != nil {
+			return err
+		}
+	}
+	owner := func(name string) int {
+		return slices.IndexFunc(list, func(other *Container) bool { return other.Name == name })
+	}
+	if r.Name == "" {
+		r.Name, err = newName(func(name string) bool { return owner(name) >= 0 })
+		return err
+	}
+	if err := checkName(r.Name); err != nil {
+		return err
+	}
+	if i := owner(r.Name); i >= 0 {
+		return fmt.Errorf("--name %s: container %s has this name; choose another, or remove that one: stave rm %s", r.Name, list[i].ID[:12], r.Name)
+	}
+	return nil
+}
+
+// List returns the containers, the newest first. They are not locked.
+func (c *Containers) List() ([]*Container, error) {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	var list []*Container
+	for _, entry := range entries {
+		dir := filepath.Join(c.dir, entry.Name())
+		r, err := readRecord(dir)
+		if errors.Is(err, errTemporary) || !entry.IsDir() {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, &Container{Record: r, store: c, dir: dir})
+	}
+	slices.SortFunc(list, func(a, b *Container) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(a.ID, b.ID))
+	})
+	return list, nil
+}
+
+// Find returns the container with a name, an id, or the beginning of one that no other has. It is not locked.
+func (c *Containers) Find(name string) (*Container, error) {
+	list, err := c.List()
+	if err != nil {
+		return nil, err
+	}
+	var found []*Container
+	for _, one := range list {
+		if one.ID == name || one.Name == strings.TrimPrefix(name, "/") {
+			return one, nil
+		}
+		if name != "" && strings.HasPrefix(one.ID, name) {
+			found = append(found, one)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("%w: %s; stave ps -a lists them", ErrNotFound, name)
+	case 1:
+		return found[0], nil
+	}
+	return nil, fmt.Errorf("%s: the ids of %d containers begin so; give more of it", name, len(found))
+}
+
+// Sweep removes what killed commands left, and notes which containers ended with them.
+func (c *Containers) Sweep(ctx context.Context) error {
+	turn, err := c.turn()
+	if err != nil {
+		return err
+	}
+	defer turn.Close()
+	return c.sweep(ctx)
+}
+
+// sweep is Sweep for one who has the turn. What is wrong with one folder does not keep the others from being swept; it
+// shows when that container is asked for.
+func (c *Containers) sweep(ctx context.Context) error {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if entry.IsDir() && ctx.Err() == nil {
+			c.sweepOne(ctx, filepath.Join(c.dir, entry.Name()))
+		}
+	}
+	return ctx.Err()
+}
+
+// sweepOne looks at one folder. A container whose stave was killed may still run, as one of runc does; then it stays as it is.
+func (c *Containers) sweepOne(ctx context.Context, dir string) {
+	r, err := readRecord(dir)
+	left := errors.Is(err, errTemporary)
+	switch {
+	case err != nil && !left:
+		return // no command can use it, and nothing is lost
+	case !left && (r.Status == Created || r.Status == Exited) && !r.AutoRemove:
+		return
+	}
+	lock, err := lockFile(filepath.Join(dir, lockName), false)
+	if err != nil {
+		return
+	}
+	one := &Container{Record: r, store: c, dir: dir, lock: lock}
+	defer one.Close()
+	if r, err := readRecord(dir); err == nil { // it may have changed before it was ours
+		one.Record = r
+	}
+	if mounted(dir) {
+		return
+	}
+	switch {
+	case left || one.Status == Creating || one.AutoRemove:
+		_ = one.destroy(ctx) // the next sweep tries again
+	case one.Status == Running:
+		_ = one.lost()
+	}
+}
