@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package layer
+
+import (
+	"github.com/opencontainers/go-digest"
+)
+
+// Options say how archives become folders and the reverse. The zero value is right for root.
+type Options struct {
+	// UserXattr takes overlay's marks by the names that an ordinary user may set: user.overlay.opaque in place of
+	// trusted.overlay.opaque, for mounts with the option userxattr. Then extended attributes that the kernel refuses to such a
+	// user (trusted, security) are left out.
+	UserXattr bool
+	// UIDs and GIDs say which number on disk a number of the archive has. Without ranges they are the same; with them, a
+	// number in none is an error.
+	UIDs, GIDs []Range
+	// SkipOwners gives all that is unpacked to who unpacks, and packs all as root's.
+	SkipOwners bool
+	// SkipDevices leaves out device nodes that the kernel doesn't let us make.
+	SkipDevices bool
+	// TrustTimes lets Diff and Compare believe that files of equal size and modification time have the same content.
+	TrustTimes bool
+	// View is where overlay shows the folder that Pack reads together with the layers below. Pack reads there what the folder has only
+	// a reference to (metacopy, redirect_dir); without a View such files are an error.
+	View string
+	// Notice, if set, is told of all that was left out, and why. It is called by the goroutine that unpacks or packs.
+	Notice func(path, why string)
+	// Limits end Unpack at archives that are too large.
+	Limits Limits
+}
+
+// Range maps Size numbers of users or groups of the archive, from Inside on, to those on disk from Outside on.
+type Range struct {
+	Inside, Outside, Size uint32
+}
+
+// Limits are what Unpack takes at most; 0 means the default in parentheses.
+type Limits struct {
+	// Bytes are those of all files together, holes included (1 TiB).
+	Bytes int64
+	// Entries of the archive (5 million).
+	Entries int
+	// Xattrs are the bytes of names and values of one entry's extended attributes (256 KiB).
+	Xattrs int
+}
+
+// Result is what Unpack found.
+type Result struct {
+	// DiffID is the digest of the archive, with all that follows its last entry.
+	DiffID digest.Digest
+	// Bytes is the size of all regular files.
+	Bytes int64
+	// Entries counts those of the archive, whiteouts too.
+	Entries int
+	// Implicit are the directories that have no entry but hold one, in the order in which they were made. They belong to root
+	// and have mode 0755, unless Inherit gives them the attributes of the same directories in the layers below.
+	Implicit []string
+}
