@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unionfs
+
+import "github.com/opencontainers/go-digest"
+
+// ChainIDs names each layer of an image together with all below it (image-spec, config.md, "Layer ChainID"): the lowest one's
+// chain ID is its diff ID, the others' is the digest of the chain ID below, a blank and the own diff ID.
+func ChainIDs(diffIDs []digest.Digest) []digest.Digest {
+	chain := make([]digest.Digest, len(diffIDs))
+	for i, diffID := range diffIDs {
+		if i == 0 {
+			chain[i] = diffID
+			continue
+		}
+		chain[i] = digest.FromString(chain[i-1].String() + " " + diffID.String())
+	}
+	return chain
+}
