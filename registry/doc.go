@@ -15,5 +15,5 @@
 //
 // OCI image-spec 1.1: descriptor.md, image-layout.md, image-index.md, manifest.md, config.md; OCI distribution-spec 1.1.
 //
-// Read first: store.go, then copy.go.
+// Read first: store.go, then copy.go and plan.go.
 package registry

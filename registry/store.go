@@ -54,6 +54,12 @@ type Store interface {
 	Delete(ctx context.Context, ref string) error
 }
 
+// Named is a name that a store has given to a manifest; Name is empty for a manifest that is kept without one.
+type Named struct {
+	Name       string
+	Descriptor ocispec.Descriptor
+}
+
 // Lister is a store that can list its names, in the order of their bytes.
 type Lister interface {
 	Tags(ctx context.Context) iter.Seq2[string, error]

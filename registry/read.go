@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// MaxManifest is how many bytes a manifest, an index or a configuration may have at most. The distribution-spec lets a
+// registry refuse manifests above 4 MiB; the largest ones in use have some hundred kilobytes.
+const MaxManifest = 4 << 20
+
+// FetchAll reads a small blob or manifest: one of at most [MaxManifest] bytes.
+func FetchAll(ctx context.Context, s Store, d ocispec.Descriptor) (data []byte, err error) {
+	if d.Size < 0 || d.Size > MaxManifest {
+		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", d.Digest, d.Size, MaxManifest)
+	}
+	r, err := s.Fetch(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data = make([]byte, d.Size)
+	if _, err := io.ReadFull(r, data); err != nil {
+		return nil, fmt.Errorf("read %s: %w", d.Digest, err)
+	}
+	// The verdict on the digest comes with the end.
+	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		return nil, fmt.Errorf("read %s: %w", d.Digest, notEnd(err))
+	}
+	return data, nil
+}
+
+// notEnd is the error of a read that should have met the end.
+func notEnd(err error) error {
+	if err == nil {
+		return errors.New("it is longer than its descriptor says")
+	}
+	return err
+}
+
+// FetchManifest reads the manifest of an image or artifact.
+func FetchManifest(ctx context.Context, s Store, d ocispec.Descriptor) (ocispec.Manifest, error) {
+	data, err := FetchAll(ctx, s, d)
+	if err != nil {
+		return ocispec.Manifest{}, err
+	}
+	return DecodeManifest(d, data)
+}
+
+// FetchIndex reads an index.
+func FetchIndex(ctx context.Context, s Store, d ocispec.Descriptor) (ocispec.Index, error) {
+	data, err := FetchAll(ctx, s, d)
+	if err != nil {
+		return ocispec.Index{}, err
+	}
+	return DecodeIndex(d, data)
+}
+
+// FetchConfig reads the configuration of an image, by the descriptor in its manifest.
+func FetchConfig(ctx context.Context, s Store, d ocispec.Descriptor) (ocispec.Image, error) {
+	data, err := FetchAll(ctx, s, d)
+	if err != nil {
+		return ocispec.Image{}, err
+	}
+	return DecodeConfig(d, data)
+}
+
+// document has what tells manifests and indexes apart, whatever their descriptor says.
+type document struct {
+	SchemaVersion int             `json:"schemaVersion"`
+	MediaType     string          `json:"mediaType"`
+	Config        json.RawMessage `json:"config"`
+	Layers        json.RawMessage `json:"layers"`
+	Manifests     json.RawMessage `json:"manifests"`
+	FSLayers      json.RawMessage `json:"fsLayers"` // schema 1
+}
+
+// checkDocument refuses bytes that two readers could take for different things: an index and a manifest in one, or other than the
+// descriptor says (image-spec, manifest.md, "mediaType").
+func checkDocument(d ocispec.Descriptor, data []byte) error {
+	if err := refuseSchema1(d); err != nil {
+		return err
+	}
+	var got document
+	if err := json.Unmarshal(data, &got); err != nil {
+		return fmt.Errorf("%s is no JSON document: %w", d.Digest, err)
+	}
+	switch {
+	case got.SchemaVersion == 1 || got.FSLayers != nil:
+		return refuseSchema1(ocispec.Descriptor{MediaType: schema1, Digest: d.Digest})
+	case got.MediaType != "" && got.MediaType != d.MediaType:
+		return fmt.Errorf("%s says it is %q, its descriptor says %q", d.Digest, got.MediaType, d.MediaType)
+	case got.Manifests != nil && (got.Layers != nil || got.Config != nil):
+		return fmt.Errorf("%s is a manifest and an index in one", d.Digest)
+	case IsIndex(d.MediaType) && got.Manifests == nil:
+		return fmt.Errorf("%s is no index: it has no list of manifests", d.Digest)
+	case IsManifest(d.MediaType) && got.Config == nil:
+		return fmt.Errorf("%s is no manifest: it has no configuration", d.Digest)
+	}
+	return nil
+}
+
+// DecodeManifest reads the bytes of a manifest with the descriptor d. All descriptors in it are well-formed.
+func DecodeManifest(d ocispec.Descriptor, data []byte) (ocispec.Manifest, error) {
+	var m ocispec.Manifest
+	if !IsManifest(d.MediaType) {
+		return m, errors.Join(refuseSchema1(d), fmt.Errorf("%s is not the manifest of an image but %q", d.Digest, d.MediaType))
+	}
+	if err := checkDocument(d, data); err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, fmt.Errorf("manifest %s: %w", d.Digest, err)
+	}
+	if err := checkDescriptors(append([]ocispec.Descriptor{m.Config}, m.Layers...)); err != nil {
+		return m, fmt.Errorf("manifest %s: %w", d.Digest, err)
+	}
+	return m, nil
+}
+
+// DecodeIndex reads the bytes of an index with the descriptor d. All descriptors in it are well-formed.
+func DecodeIndex(d ocispec.Descriptor, data []byte) (ocispec.Index, error) {
+	var x ocispec.Index
+	if !IsIndex(d.MediaType) {
+		return x, errors.Join(refuseSchema1(d), fmt.Errorf("%s is not an index but %q", d.Digest, d.MediaType))
+	}
+	if err := checkDocument(d, data); err != nil {
+		return x, err
+	}
+	if err := json.Unmarshal(data, &x); err != nil {
+		return x, fmt.Errorf("index %s: %w", d.Digest, err)
+	}
+	if err := checkDescriptors(x.Manifests); err != nil {
+		return x, fmt.Errorf("index %s: %w", d.Digest, err)
+	}
+	return x, nil
+}
+
+// DecodeConfig reads the bytes of an image's configuration with the descriptor d. All diff IDs in it are well-formed.
+func DecodeConfig(d ocispec.Descriptor, data []byte) (ocispec.Image, error) {
+	var image ocispec.Image
+	if !IsConfig(d.MediaType) {
+		return image, fmt.Errorf("%s is not the configuration of an image but %q", d.Digest, d.MediaType)
+	}
+	if err := json.Unmarshal(data, &image); err != nil {
+		return image, fmt.Errorf("configuration %s: %w", d.Digest, err)
+	}
+	for i, id := range image.RootFS.DiffIDs {
+		if err := id.Validate(); err != nil {
+			return image, fmt.Errorf("configuration %s: diff ID %d is %q: %w", d.Digest, i, id, err)
+		}
+	}
+	return image, nil
+}
+
+// checkDescriptors checks all descriptors of a document.
+func checkDescriptors(all []ocispec.Descriptor) error {
+	for _, d := range all {
+		if err := CheckDescriptor(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
