@@ -13,7 +13,12 @@ func ChainIDs(diffIDs []digest.Digest) []digest.Digest {
 			chain[i] = diffID
 			continue
 		}
-		chain[i] = digest.FromString(chain[i-1].String() + " " + diffID.String())
+		chain[i] = above(chain[i-1], diffID)
 	}
 	return chain
+}
+
+// above is the chain ID of a layer on top of a chain.
+func above(chain, diffID digest.Digest) digest.Digest {
+	return digest.FromString(chain.String() + " " + diffID.String())
 }

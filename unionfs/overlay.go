@@ -66,7 +66,7 @@ func (o Overlay) makeFolders(s Stack) error {
 		return err
 	}
 	names := []string{"merged"}
-	for i := range o.missing(s) {
+	for i := range max(0, 2-len(s.Layers)) { // two also where one is enough: the layers alone may be viewed, too
 		names = append(names, filepath.Join("empty", strconv.Itoa(i)))
 	}
 	if !s.ReadOnly {
