@@ -19,7 +19,9 @@ USER_ID := $(shell id -u)
 # What the tests use besides Go: a command or file, and the Debian package that brings it.
 NEEDED := runc:runc crun:crun busybox:busybox-static debootstrap:debootstrap newuidmap:uidmap \
 	unshare:util-linux ip:iproute2 git:git dbus-daemon:dbus-daemon busctl:systemd \
-	podman:podman conmon:conmon containerd:containerd
+	podman:podman conmon:conmon containerd:containerd \
+	docker-registry:docker-registry skopeo:skopeo umoci:umoci buildah:buildah htpasswd:apache2-utils \
+	fuse-overlayfs:fuse-overlayfs mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt:ca-certificates
 
 # What a test may not skip: the root tier runs as root, and in CI all of the above has been installed.
