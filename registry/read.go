@@ -169,3 +169,22 @@ func checkDescriptors(all []ocispec.Descriptor) error {
 	}
 	return nil
 }
+
+// MediaTypeOf tells by its bytes what a manifest or index is; "" if it is neither.
+func MediaTypeOf(data []byte) string {
+	var got document
+	if json.Unmarshal(data, &got) != nil || got.SchemaVersion != 2 {
+		return ""
+	}
+	switch {
+	case IsManifest(got.MediaType), IsIndex(got.MediaType):
+		return got.MediaType
+	case got.MediaType != "":
+		return ""
+	case got.Manifests != nil:
+		return ocispec.MediaTypeImageIndex
+	case got.Config != nil:
+		return ocispec.MediaTypeImageManifest
+	}
+	return ""
+}

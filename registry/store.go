@@ -45,8 +45,8 @@ type Store interface {
 	// Resolve returns the descriptor of the manifest that has a name, or a digest.
 	Resolve(ctx context.Context, ref string) (ocispec.Descriptor, error)
 
-	// Tag gives a manifest that the store has a name, which another loses if it had it. The descriptor's annotations and platform are kept
-	// with the name where the store keeps such.
+	// Tag gives a manifest that the store has a name, which another loses if it had it. The manifest's own digest as the name keeps it
+	// without one. The descriptor's annotations and platform are kept with the name where the store keeps such.
 	Tag(ctx context.Context, d ocispec.Descriptor, ref string) error
 
 	// Delete removes a name; or, by digest, a manifest with all its names. What nothing refers to any more is left to the store's
@@ -79,7 +79,7 @@ type Referrer interface {
 
 // Leaser is a store with a garbage collection that may run beside a copy.
 type Leaser interface {
-	// Lease returns a view of the store: all that is pushed through it, or that it says exists, is safe from the collection until
-	// release is called (or the process ends).
+	// Lease returns a view of the store: all that is pushed through it, that it says exists, or that it resolves is safe from the
+	// collection, with all that manifests among it name, until release is called (or the process ends).
 	Lease(ctx context.Context) (view Store, release func() error, err error)
 }
