@@ -77,7 +77,7 @@ func app() *cli.App {
 
 // commands are the words of the command line.
 func commands() []*cli.Command {
-	list := []*cli.Command{runCommand(), explainCommand(), doctorCommand(), versionCommand()}
+	list := []*cli.Command{runCommand(), explainCommand(), registryCommand(), doctorCommand(), versionCommand()}
 	for _, c := range list {
 		c.OnUsageError = usageError
 		c.HideHelpCommand = true
