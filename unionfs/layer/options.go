@@ -53,7 +53,46 @@ type Result struct {
 	Bytes int64
 	// Entries counts those of the archive, whiteouts too.
 	Entries int
-	// Implicit are the directories that have no entry but hold one, in the order in which they were made. They belong to root
+	// Implicit are the directories that hold an entry but have none, in the order in which they were made. They belong to root
 	// and have mode 0755, unless Inherit gives them the attributes of the same directories in the layers below.
 	Implicit []string
+}
+
+// The defaults of Limits.
+const (
+	defaultBytes   = 1 << 40
+	defaultEntries = 5_000_000
+	defaultXattrs  = 256 << 10
+)
+
+// withDefaults has numbers for all limits.
+func (l Limits) withDefaults() Limits {
+	if l.Bytes == 0 {
+		l.Bytes = defaultBytes
+	}
+	if l.Entries == 0 {
+		l.Entries = defaultEntries
+	}
+	if l.Xattrs == 0 {
+		l.Xattrs = defaultXattrs
+	}
+	return l
+}
+
+// mapped says whether owners have other numbers on disk.
+func (o *Options) mapped() bool { return len(o.UIDs)+len(o.GIDs) > 0 }
+
+// notice tells of something that was left out.
+func (o *Options) notice(path, why string) {
+	if o.Notice != nil {
+		o.Notice(path, why)
+	}
+}
+
+// overlay is the name of one of overlay's own extended attributes.
+func (o *Options) overlay(name string) string {
+	if o.UserXattr {
+		return "user.overlay." + name
+	}
+	return "trusted.overlay." + name
 }
