@@ -33,12 +33,12 @@ type CopyOptions struct {
 // given last, so the destination never has a part of an image under a name. What the destination has is not copied again, what a copy
 // that was cut off has left is gone on with. The first error ends the copy. The subject of an artifact is not copied with it.
 func Copy(ctx context.Context, dst Store, dstRef string, src Store, srcRef string, o CopyOptions) (top ocispec.Descriptor, err error) {
-	dst, release, err := lease(ctx, dst)
+	dst, release, err := Hold(ctx, dst)
 	if err != nil {
 		return top, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	src, free, err := lease(ctx, src)
+	src, free, err := Hold(ctx, src)
 	if err != nil {
 		return top, err
 	}
@@ -59,20 +59,6 @@ func Copy(ctx context.Context, dst Store, dstRef string, src Store, srcRef strin
 		dstRef = top.Digest.String()
 	}
 	return top, dst.Tag(ctx, top, dstRef)
-}
-
-// lease leases a store that has a garbage collection. One that can't be written to can't be collected either.
-func lease(ctx context.Context, s Store) (Store, func() error, error) {
-	nothing := func() error { return nil }
-	l, is := s.(Leaser)
-	if !is {
-		return s, nothing, nil
-	}
-	view, release, err := l.Lease(ctx)
-	if errors.Is(err, ErrReadOnly) {
-		return s, nothing, nil
-	}
-	return view, release, err
 }
 
 // copying is one copy.

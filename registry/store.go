@@ -83,3 +83,18 @@ type Leaser interface {
 	// collection, with all that manifests among it name, until release is called (or the process ends).
 	Lease(ctx context.Context) (view Store, release func() error, err error)
 }
+
+// Hold leases a store, if it is a [Leaser]. One without a garbage collection, or that can't be written to and so not be collected
+// either, it returns as it is.
+func Hold(ctx context.Context, s Store) (Store, func() error, error) {
+	nothing := func() error { return nil }
+	l, is := s.(Leaser)
+	if !is {
+		return s, nothing, nil
+	}
+	view, release, err := l.Lease(ctx)
+	if errors.Is(err, ErrReadOnly) {
+		return s, nothing, nil
+	}
+	return view, release, err
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stave/registry"
+)
+
+// OpenOptions are the choices of reading an archive.
+type OpenOptions struct {
+	// TempDir is where an archive is put that comes through a pipe or is compressed; "" means os.TempDir.
+	TempDir string
+	// MaxBytes is how large it may be then, uncompressed; 0 means 256 GiB.
+	MaxBytes int64
+}
+
+// Archive is an archive that is open for reading. It is a [registry.Store] that takes nothing, and a [registry.Lister].
+type Archive struct {
+	tree   *tree
+	temp   *os.File
+	names  []registry.Named
+	blobs  map[digest.Digest]string // path in the archive
+	made   map[digest.Digest]made   // manifests that are not in the archive
+	layout bool
+}
+
+// made is a manifest that was made from what manifest.json says.
+type made struct {
+	data      []byte
+	mediaType string
+}
+
+// Open reads what is in an archive of either form, compressed (gzip, zstd, bzip2) or not. A regular file that is not compressed is read in
+// place and must stay open as long as the archive; all else is first put into a temporary file that has no name.
+func Open(ctx context.Context, r io.Reader, o OpenOptions) (a *Archive, err error) {
+	a = &Archive{blobs: map[digest.Digest]string{}, made: map[digest.Digest]made{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	data, size, err := a.bytes(ctx, r, o)
+	if err != nil {
+		return a, err
+	}
+	if a.tree, err = readTree(data, size); err != nil {
+		return a, err
+	}
+	switch {
+	case a.tree.has(ocispec.ImageLayoutFile) && a.tree.has(ocispec.ImageIndexFile):
+		return a, a.readLayout()
+	case a.tree.has("manifest.json"):
+		return a, a.readDocker(ctx)
+	case a.tree.has("repositories"):
+		return a, fmt.Errorf("archive has no manifest.json: Docker before 1.10 has saved it; load it there and save it with a later version: %w", registry.ErrUnsupported)
+	}
+	return a, errors.New("archive is not of images: it has neither manifest.json nor oci-layout; a file system is imported, not loaded")
+}
+
+// Close removes the temporary file.
+func (a *Archive) Close() error {
+	if a.temp == nil {
+		return nil
+	}
+	return a.temp.Close()
+}
+
+// bytes returns the uncompressed archive.
+func (a *Archive) bytes(ctx context.Context, r io.Reader, o OpenOptions) (io.ReaderAt, int64, error) {
+	if f, is := r.(*os.File); is {
+		stat, err := f.Stat()
+		if err != nil {
+			return nil, 0, err
+		}
+		head := make([]byte, magicBytes)
+		if stat.Mode().IsRegular() {
+			if n, _ := f.ReadAt(head, 0); compressionOf(head[:n]) == plain {
+				return f, stat.Size(), nil
+			}
+		}
+	}
+	buffered := bufio.NewReaderSize(r, 1<<20)
+	head, err := buffered.Peek(magicBytes)
+	if err != nil && err != io.EOF {
+		return nil, 0, fmt.Errorf("read archive: %w", err)
+	}
+	z, err := decompress(buffered, compressionOf(head))
+	if err != nil {
+		return nil, 0, fmt.Errorf("read archive: %w", err)
+	}
+	defer z.Close()
+	return a.spool(ctx, z, o)
+}
+
+// spool puts a stream into a temporary file.
+func (a *Archive) spool(ctx context.Context, r io.Reader, o OpenOptions) (io.ReaderAt, int64, error) {
+	f, err := os.CreateTemp(o.TempDir, "archive-")
+	if err != nil {
+		return nil, 0, err
+	}
+	a.temp = f
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, 0, err
+	}
+	limit := o.MaxBytes
+	if limit <= 0 {
+		limit = 256 << 30
+	}
+	size, err := io.Copy(f, io.LimitReader(until{ctx, r}, limit+1))
+	if err != nil {
+		return nil, 0, fmt.Errorf("unpack archive to a temporary file: %w", err)
+	}
+	if size > limit {
+		return nil, 0, fmt.Errorf("archive has more than %d bytes, uncompressed", limit)
+	}
+	return f, size, nil
+}
+
+// until is a reader that ends with its context.
+type until struct {
+	ctx context.Context
+	io.Reader
+}
+
+// Read reads unless the context is done.
+func (r until) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.Reader.Read(p)
+}
