@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package images
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+
+	"stave/cgroups"
+	"stave/registry"
+	"stave/registry/layout"
+	"stave/unionfs"
+)
+
+// Options say how images are kept and found.
+type Options struct {
+	// Repository opens a repository of a registry, by a name whose tag or digest doesn't matter.
+	Repository func(named reference.Named) (registry.Store, error)
+	// Users lists who uses images. Without it nobody does.
+	Users func(ctx context.Context) ([]User, error)
+	// Layers are the options for unpacked layers. Who is not root of the machine gets those that such a user needs.
+	Layers unionfs.LayersOptions
+}
+
+// User is a container that was made from an image.
+type User struct {
+	// ID is the container's, Image that of the image.
+	ID    string
+	Image digest.Digest
+	// Running is one whose processes live.
+	Running bool
+}
+
+// Images are the images of a state folder. All methods may be called by several goroutines and processes at once.
+type Images struct {
+	dir    string
+	layout *layout.Layout
+	layers *unionfs.Layers
+	o      Options
+}
+
+// Open returns the images of a state folder, which it makes if it isn't there.
+func Open(state string, o Options) (*Images, error) {
+	if err := os.MkdirAll(state, 0o711); err != nil {
+		return nil, fmt.Errorf("the folder for images: %w", err)
+	}
+	s := &Images{dir: state, o: o}
+	var err error
+	if s.layout, err = layout.Open(filepath.Join(state, "images")); err != nil {
+		return nil, err
+	}
+	if s.layers, err = unionfs.OpenLayers(filepath.Join(state, "layers"), layersOptions(o.Layers)); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// layersOptions adds what an ordinary user needs: he can't make devices, nor files of others, and whiteouts are marked by extended
+// attributes that he may set. Root of a user namespace can give files to others.
+func layersOptions(o unionfs.LayersOptions) unionfs.LayersOptions {
+	if !cgroups.Root() {
+		o.Layer.UserXattr, o.Layer.SkipDevices = true, true
+	}
+	if os.Geteuid() != 0 {
+		o.Layer.SkipOwners = true
+	}
+	return o
+}
+
+// Layers are the unpacked layers of the state folder.
+func (s *Images) Layers() *unionfs.Layers { return s.layers }
+
+// underTurn does what no other command may do at the same time: to decide by the names of an image what becomes of it, and to give names.
+// No bytes are moved meanwhile.
+func (s *Images) underTurn(do func() error) error {
+	name := filepath.Join(s.dir, "images.lock")
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", name, err)
+	}
+	return do()
+}
+
+// now is the time that images made here carry.
+func now() time.Time { return time.Now().UTC() }
