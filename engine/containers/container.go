@@ -11,6 +11,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"stave/container"
 	"stave/unionfs"
 )
 
@@ -25,6 +29,9 @@ type Container struct {
 
 // Dir is the container's folder.
 func (c *Container) Dir() string { return c.dir }
+
+// RunRoot is the folder below which the runtime keeps the container while it runs.
+func (c *Container) RunRoot() string { return c.store.run }
 
 // Root is the root file system of a container that was made by [Containers.Create].
 func (c *Container) Root() unionfs.Root { return c.root }
@@ -86,6 +93,68 @@ func (c *Container) Exited(ctx context.Context, code int, why error) error {
 	return c.write(c.dir)
 }
 
+// recover looks at a container that nobody attends, and whose lock is the caller's: one that was being made or that removes itself goes,
+// and of one that ran it is noted that it ended. One that still runs stays as it is.
+func (c *Container) recover(ctx context.Context) error {
+	runs, err := c.forget()
+	switch {
+	case err != nil || runs:
+		return err
+	case c.Status == Creating || c.AutoRemove:
+		return c.destroy(ctx)
+	case c.Status == Running:
+		return c.lost()
+	}
+	return nil
+}
+
+// forget removes what the runtime kept of a container that has ended; it reports one that still runs.
+func (c *Container) forget() (runs bool, err error) {
+	i, err := container.Find(c.store.run, c.ID)
+	if errors.Is(err, container.ErrNotExist) {
+		return false, nil
+	}
+	if i == nil {
+		return false, err
+	}
+	defer i.Close()
+	if err == nil {
+		s, err := i.State()
+		if err == nil && s.Status != specs.StateStopped {
+			return true, nil
+		}
+	}
+	return false, i.Delete(true, nil)
+}
+
+// Kill ends a container's processes and waits until the stave that attends it has seen that.
+func (c *Container) Kill(ctx context.Context) error {
+	i, err := container.Find(c.store.run, c.ID)
+	if errors.Is(err, container.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer i.Close()
+	if err := i.Kill(unix.SIGKILL, true); err != nil && !errors.Is(err, container.ErrNotRunning) {
+		return err
+	}
+	for ctx.Err() == nil {
+		lock, err := lockFile(filepath.Join(c.dir, lockName), false)
+		switch {
+		case err == nil:
+			return lock.Close()
+		case errors.Is(err, os.ErrNotExist):
+			return nil // it removed itself
+		case !errors.Is(err, errBusy):
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return ctx.Err()
+}
+
 // lost notes that a container ended when nobody looked.
 func (c *Container) lost() error {
 	const unknown = 255
@@ -126,18 +195,22 @@ func (c *Container) Changes(ctx context.Context, w io.Writer) error {
 func (c *Container) Remove(ctx context.Context) error {
 	lock, err := lockFile(filepath.Join(c.dir, lockName), false)
 	if errors.Is(err, errBusy) {
-		return fmt.Errorf("container %s runs, or another command is at work on it: stop it first", c.Name)
+		return fmt.Errorf("container %s runs, or another command is at work on it: end it first, or stave rm -f %s", c.Name, c.Name)
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: %s", ErrNotFound, c.Name)
+		return nil // it removed itself
 	}
 	if err != nil {
 		return err
 	}
 	c.lock = lock
 	defer c.Close()
-	if mounted(c.dir) {
-		return fmt.Errorf("container %s still runs, though the stave that started it has ended; end its processes first", c.Name)
+	runs, err := c.forget()
+	if err != nil {
+		return err
+	}
+	if runs {
+		return fmt.Errorf("container %s still runs, though the stave that started it has ended: stave rm -f %s ends it", c.Name, c.Name)
 	}
 	return c.destroy(ctx)
 }

@@ -11,7 +11,7 @@
 //
 // A folder without container.json is temporary: it goes with the process that made it. So does one whose record says that
 // it removes itself, and one whose making was cut off. [Containers.Sweep] finds those that a killed stave left: nobody holds their
-// lock, and no process has their root mounted any more.
+// lock, and the runtime knows no process of theirs.
 //
 // One stave at a time makes folders and sweeps, under the lock of the folder containers itself; running containers hold
 // only their own.

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -46,30 +45,17 @@ func lockFile(name string, wait bool) (*os.File, error) {
 	return nil, fmt.Errorf("lock %s: %w", name, err)
 }
 
-// mounted tells whether a process has something of a container's folder mounted, other than in the caller's own mount namespace: as the
-// root of a mount, the fourth field, or in the options of an overlay, after the dash (proc_pid_mountinfo(5)).
+// isRoot tells whether a process has the root file system mounted that is in a temporary folder: the fourth field of a line of its mountinfo
+// (proc_pid_mountinfo(5)) is then a path that ends with it.
 //
-//	31 24 254:0 /var/lib/stave/containers/4f…/rootfs / rw shared:12 - ext4 /dev/vda rw
-//	36 35 0:33 / / rw - overlay overlay rw,lowerdir+=…,upperdir=/var/lib/stave/containers/4f…/diff,workdir=…
-func mounted(dir string) bool {
+//	31 24 254:0 /var/lib/stave/containers/4f02ab61c9d3/rootfs / rw shared:12 - ext4 /dev/vda rw
+func isRoot(id string) bool {
 	files, _ := filepath.Glob("/proc/[0-9]*/mountinfo") // the pattern is well formed
-	part := []byte("/" + filepath.Base(dir) + "/")
-	seen := map[string]bool{}
 	for _, file := range files {
-		space, err := os.Readlink(filepath.Join(filepath.Dir(file), "ns/mnt"))
-		if err != nil || seen[space] {
-			continue // it has ended, or is of another user, whose containers these are not
-		}
-		seen[space] = true
-		if data, err := os.ReadFile(file); err == nil && bytes.Contains(data, part) {
+		data, err := os.ReadFile(file)
+		if err == nil && bytes.Contains(data, []byte("/"+id+"/rootfs / ")) {
 			return true
 		}
 	}
 	return false
-}
-
-// exists tells whether there is a file.
-func exists(name string) bool {
-	_, err := os.Lstat(name)
-	return !errors.Is(err, fs.ErrNotExist)
 }

@@ -32,13 +32,15 @@ type Layers interface {
 // Containers are the containers of a state folder.
 type Containers struct {
 	dir    string
+	run    string
 	layers Layers
 	driver func(name string) (unionfs.Driver, error)
 }
 
-// Open returns the containers below a state folder; it makes the folder that they are in. Drivers are found by their names.
-func Open(state string, layers Layers, driver func(name string) (unionfs.Driver, error)) (*Containers, error) {
-	c := &Containers{dir: filepath.Join(state, "containers"), layers: layers, driver: driver}
+// Open returns the containers below a state folder; it makes the folder that they are in. Those that run are kept by the runtime below
+// the folder run, see [container.Instance]. Drivers are found by their names.
+func Open(state, run string, layers Layers, driver func(name string) (unionfs.Driver, error)) (*Containers, error) {
+	c := &Containers{dir: filepath.Join(state, "containers"), run: run, layers: layers, driver: driver}
 	if err := os.MkdirAll(c.dir, 0o711); err != nil {
 		return nil, fmt.Errorf("the folder for containers: %w", err)
 	}
@@ -104,10 +106,7 @@ func (c *Containers) Create(ctx context.Context, r Record) (*Container, error) {
 
 // name gives a record an id and a name that no other container has.
 func (c *Containers) name(r *Record) (err error) {
-	list, err := c.List()
-	if err != nil {
-		return err
-	}
+	list, _ := c.List() // one that can't be read hinders no other
 	if r.ID == "" {
 		if r.ID, err = NewID(); err != nil {
 			return err
@@ -129,36 +128,34 @@ func (c *Containers) name(r *Record) (err error) {
 	return nil
 }
 
-// List returns the containers, the newest first. They are not locked.
+// List returns the containers, the newest first. They are not locked. What can't be read is an error beside them.
 func (c *Containers) List() ([]*Container, error) {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
 		return nil, err
 	}
 	var list []*Container
+	var broken error
 	for _, entry := range entries {
 		dir := filepath.Join(c.dir, entry.Name())
 		r, err := readRecord(dir)
-		if errors.Is(err, errTemporary) || !entry.IsDir() {
-			continue
+		switch {
+		case errors.Is(err, errTemporary) || !entry.IsDir():
+		case err != nil:
+			broken = errors.Join(broken, err)
+		default:
+			list = append(list, &Container{Record: r, store: c, dir: dir})
 		}
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, &Container{Record: r, store: c, dir: dir})
 	}
 	slices.SortFunc(list, func(a, b *Container) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(a.ID, b.ID))
 	})
-	return list, nil
+	return list, broken
 }
 
 // Find returns the container with a name, an id, or the beginning of one that no other has. It is not locked.
 func (c *Containers) Find(name string) (*Container, error) {
-	list, err := c.List()
-	if err != nil {
-		return nil, err
-	}
+	list, broken := c.List()
 	var found []*Container
 	for _, one := range list {
 		if one.ID == name || one.Name == strings.TrimPrefix(name, "/") {
@@ -170,7 +167,7 @@ func (c *Containers) Find(name string) (*Container, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("%w: %s; stave ps -a lists them", ErrNotFound, name)
+		return nil, errors.Join(fmt.Errorf("%w: %s; stave ps -a lists them", ErrNotFound, name), broken)
 	case 1:
 		return found[0], nil
 	}
@@ -205,11 +202,11 @@ func (c *Containers) sweep(ctx context.Context) error {
 // sweepOne looks at one folder. A container whose stave was killed may still run, as one of runc does; then it stays as it is.
 func (c *Containers) sweepOne(ctx context.Context, dir string) {
 	r, err := readRecord(dir)
-	left := errors.Is(err, errTemporary)
+	temporary := errors.Is(err, errTemporary)
 	switch {
-	case err != nil && !left:
+	case err != nil && !temporary:
 		return // no command can use it, and nothing is lost
-	case !left && (r.Status == Created || r.Status == Exited) && !r.AutoRemove:
+	case !temporary && (r.Status == Created || r.Status == Exited) && !r.AutoRemove:
 		return
 	}
 	lock, err := lockFile(filepath.Join(dir, lockName), false)
@@ -218,16 +215,13 @@ func (c *Containers) sweepOne(ctx context.Context, dir string) {
 	}
 	one := &Container{Record: r, store: c, dir: dir, lock: lock}
 	defer one.Close()
-	if r, err := readRecord(dir); err == nil { // it may have changed before it was ours
-		one.Record = r
-	}
-	if mounted(dir) {
+	if temporary {
+		if !isRoot(filepath.Base(dir)) {
+			os.RemoveAll(dir)
+		}
 		return
 	}
-	switch {
-	case left || one.Status == Creating || one.AutoRemove:
-		_ = one.destroy(ctx) // the next sweep tries again
-	case one.Status == Running:
-		_ = one.lost()
+	if one.Record, err = readRecord(dir); err == nil { // it may have changed before it was ours
+		_ = one.recover(ctx) // the next sweep tries again
 	}
 }

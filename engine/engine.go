@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+
+	"stave/cgroups"
+	"stave/engine/containers"
+	"stave/engine/images"
+	"stave/registry"
+	"stave/unionfs"
+	"stave/unionfs/vfs"
+)
+
+// Options say how an engine works.
+type Options struct {
+	// Repository opens a repository of a registry.
+	Repository func(named reference.Named) (registry.Store, error)
+	// Run is the folder below which the runtime keeps containers that run; it should not outlive a reboot.
+	Run string
+	// Driver is the name of the driver for new containers; without one it is the first of [Drivers] that works in the state folder.
+	Driver string
+	// Layers are the options for unpacked layers.
+	Layers unionfs.LayersOptions
+}
+
+// Engine is the images and containers of one state folder.
+type Engine struct {
+	Images     *images.Images
+	Containers *containers.Containers
+
+	state, driver string
+}
+
+// Open returns the engine of a state folder, which it makes if it is not there.
+func Open(state string, o Options) (*Engine, error) {
+	e := &Engine{state: state, driver: o.Driver}
+	var err error
+	e.Images, err = images.Open(state, images.Options{Repository: o.Repository, Users: e.users, Layers: o.Layers})
+	if err != nil {
+		return nil, err
+	}
+	e.Containers, err = containers.Open(state, o.Run, e.Images.Layers(), findDriver)
+	return e, err
+}
+
+// users lists the containers as images see them.
+func (e *Engine) users(context.Context) ([]images.User, error) {
+	list, broken := e.Containers.List()
+	var users []images.User
+	for _, c := range list {
+		users = append(users, images.User{ID: c.ID, Image: c.ImageID, Running: c.Status == containers.Running})
+	}
+	return users, broken
+}
+
+// Drivers are the drivers that there are, in the order in which they are tried.
+func Drivers() []unionfs.Driver {
+	return []unionfs.Driver{overlay(), vfs.Driver{}}
+}
+
+// overlay is the kernel's, with the marks of an ordinary user where the caller is root of a user namespace only.
+func overlay() unionfs.Driver { return unionfs.Overlay{UserXattr: !cgroups.Root()} }
+
+// findDriver returns a driver by its name.
+func findDriver(name string) (unionfs.Driver, error) {
+	var names []string
+	for _, d := range Drivers() {
+		if d.Name() == name {
+			return d, nil
+		}
+		names = append(names, d.Name())
+	}
+	return nil, fmt.Errorf("there is no storage driver %q: there are %s", name, strings.Join(names, ", "))
+}
+
+// supporter is a driver that can tell whether it works in a folder.
+type supporter interface {
+	Supported(dir string) error
+}
+
+// Driver returns the name of the driver for new containers: the one that was asked for, or the first that works here. A driver that
+// was asked for and does not work is an error.
+func (e *Engine) Driver() (string, error) {
+	if e.driver != "" {
+		d, err := findDriver(e.driver)
+		if err != nil {
+			return "", err
+		}
+		if err := d.(supporter).Supported(e.state); err != nil {
+			return "", fmt.Errorf("the storage driver %s does not work in %s: %w", e.driver, e.state, err)
+		}
+		return e.driver, nil
+	}
+	var reasons []string
+	for _, d := range Drivers() {
+		err := d.(supporter).Supported(e.state)
+		if err == nil {
+			return d.Name(), nil
+		}
+		reasons = append(reasons, fmt.Sprintf("%s: %v", d.Name(), err))
+	}
+	return "", fmt.Errorf("no storage driver works in %s: %s", e.state, strings.Join(reasons, "; "))
+}
+
+// Chain lists the chain IDs of an image's layers that are unpacked, having unpacked those that were not.
+func (e *Engine) Chain(ctx context.Context, image *images.Image) ([]digest.Digest, error) {
+	if _, err := e.Images.Unpack(ctx, image); err != nil {
+		return nil, err
+	}
+	return image.Chain(), nil
+}
