@@ -80,3 +80,16 @@ func (l *Layers) held() (map[string]bool, error) {
 	}
 	return held, nil
 }
+
+// Holders lists those who refer to layers, so that their owners find the ones that a killed process left behind.
+func (l *Layers) Holders() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(l.dir, holdersName))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names, nil
+}
