@@ -4,6 +4,7 @@ package unionfs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,6 +41,24 @@ type Overlay struct {
 
 // Name is overlay.
 func (Overlay) Name() string { return "overlay" }
+
+// Supported mounts a small overlay in a folder, for nobody to see, and says why that can't be.
+func (o Overlay) Supported(dir string) (err error) {
+	temp, err := os.MkdirTemp(dir, ".overlay-")
+	if err != nil {
+		return fmt.Errorf("overlay: %w", err)
+	}
+	defer func() { err = errors.Join(err, removeAll(temp)) }()
+	s := Stack{Dir: temp}
+	if _, err := o.Prepare(context.Background(), s); err != nil {
+		return err
+	}
+	_, done, err := o.View(context.Background(), s)
+	if err != nil {
+		return err
+	}
+	return done()
+}
 
 // Prepare makes the folders. The mount is left to the container's process.
 func (o Overlay) Prepare(_ context.Context, s Stack) (Root, error) {
@@ -204,7 +223,7 @@ func linkLayers(dir string, layers []Layer) error {
 
 // makeLinks makes the folder of links at once: under another name first.
 func makeLinks(dir string, layers []Layer) error {
-	return appear(dir, func(temp string) error {
+	return Appear(dir, func(temp string) error {
 		for i, l := range layers {
 			if err := os.Symlink(l.Path, filepath.Join(temp, strconv.Itoa(i))); err != nil {
 				return err
@@ -214,8 +233,8 @@ func makeLinks(dir string, layers []Layer) error {
 	})
 }
 
-// appear makes a folder that is there whole or not at all. One that is there is left alone.
-func appear(dir string, fill func(temp string) error) error {
+// Appear makes a folder that is there whole or not at all. One that is there is left alone.
+func Appear(dir string, fill func(temp string) error) error {
 	if _, err := os.Lstat(dir); err == nil {
 		return nil
 	}
@@ -239,7 +258,7 @@ func appear(dir string, fill func(temp string) error) error {
 
 // makeUpper makes the upper folder, with the mode, owner and extended attributes of the top layer's: it is the root of all.
 func makeUpper(dir string, layers []Layer) error {
-	return appear(dir, func(temp string) error {
+	return Appear(dir, func(temp string) error {
 		if len(layers) == 0 {
 			return os.Chmod(temp, 0o755)
 		}

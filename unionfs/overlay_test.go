@@ -102,3 +102,15 @@ func checkMany(t *testing.T, s unionfs.Stack) {
 		t.Error(err)
 	}
 }
+
+// TestOverlay runs the suite that all drivers run.
+func TestOverlay(t *testing.T) {
+	witness.Need(t, "root", "filesystem:overlay")
+	drivertest.Run(t, drivertest.Suite{Driver: unionfs.Overlay{}, PartsLinks: true, KeepsFolders: true})
+}
+
+// TestMetacopy runs it with files of which only the attributes are copied up.
+func TestMetacopy(t *testing.T) {
+	witness.Need(t, "root", "filesystem:overlay")
+	drivertest.Run(t, drivertest.Suite{Driver: unionfs.Overlay{Metacopy: true}, PartsLinks: true})
+}

@@ -27,7 +27,7 @@ func (o Overlay) View(_ context.Context, s Stack) (string, func() error, error) 
 	if err != nil {
 		return "", nil, fmt.Errorf("overlay: show %s: %w", s.Dir, err)
 	}
-	return fmt.Sprintf("/proc/self/fd/%d", tree), func() error { return unix.Close(tree) }, nil
+	return fmt.Sprintf("/proc/self/fd/%d/.", tree), func() error { return unix.Close(tree) }, nil
 }
 
 // detached makes the mount, attached nowhere, and returns its descriptor.

@@ -103,28 +103,6 @@ func bootID() string {
 
 // count walks over a tree.
 func count(dir string) (tally, error) {
-	var t tally
-	linked := map[uint64]bool{} // by inode number: a layer is on one file system
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		t.Entries++
-		if !entry.Type().IsRegular() {
-			return nil
-		}
-		var stat unix.Stat_t
-		if err := unix.Lstat(path, &stat); err != nil {
-			return fmt.Errorf("stat %s: %w", path, err)
-		}
-		if stat.Nlink > 1 {
-			if linked[stat.Ino] {
-				return nil
-			}
-			linked[stat.Ino] = true
-		}
-		t.Bytes += stat.Size
-		return nil
-	})
-	return t, err
+	found, err := look(dir)
+	return found.tally, err
 }

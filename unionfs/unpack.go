@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -81,15 +80,21 @@ func (l *Layers) make(ctx context.Context, chains []digest.Digest, diffID digest
 	if err := os.Mkdir(files, 0o755); err != nil {
 		return err
 	}
+	made, err := os.Stat(files)
+	if err != nil {
+		return err
+	}
 	result, err := l.fill(ctx, files, diffID, open)
 	if err != nil {
 		return err
 	}
-	if err := l.inherit(ctx, files, below, result.Implicit); err != nil {
+	if filled, err := os.Stat(files); err != nil {
 		return err
+	} else if !filled.ModTime().Before(made.ModTime()) { // no entry gave it a time: few archives have one for the root
+		result.Implicit = append([]string{""}, result.Implicit...)
 	}
 	r := record{ChainID: chain, DiffID: diffID, Boot: cmp.Or(bootID(), "unknown")}
-	if r.tally, err = count(files); err != nil {
+	if r.tally, err = l.settle(ctx, files, below, result.Implicit); err != nil {
 		return err
 	}
 	if err := r.write(temp); err != nil {
@@ -131,33 +136,4 @@ func (l *Layers) fill(ctx context.Context, files string, diffID digest.Digest, o
 		return layer.Result{}, fmt.Errorf("the archive has the digest %s: it is damaged, or the image's configuration is", result.DiffID)
 	}
 	return result, nil
-}
-
-// inherit gives folders without an entry the attributes that they have below, when the layers there are unpacked.
-func (l *Layers) inherit(ctx context.Context, files string, below []digest.Digest, implicit []string) error {
-	if len(implicit) == 0 {
-		return nil
-	}
-	var lowers []string
-	for _, chain := range below {
-		lower, err := l.await(ctx, chain)
-		if err != nil {
-			return err
-		}
-		lowers = append(lowers, lower.Path)
-	}
-	return layer.Inherit(files, lowers, implicit, l.options.Layer)
-}
-
-// await waits until a layer is there.
-func (l *Layers) await(ctx context.Context, chain digest.Digest) (Layer, error) {
-	for {
-		found, err := l.Get(chain)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return found, err
-		}
-		if err := pause(ctx); err != nil {
-			return Layer{}, fmt.Errorf("wait for the layer below, %s: %w", chain, err)
-		}
-	}
 }
