@@ -16,17 +16,33 @@ import (
 // registry refuse manifests above 4 MiB; the largest ones in use have some hundred kilobytes.
 const MaxManifest = 4 << 20
 
+// allFetcher is a store that reads a small blob at once faster than through a reader. What it returns need not be verified, and may be
+// short or long.
+type allFetcher interface {
+	FetchAll(ctx context.Context, d ocispec.Descriptor) ([]byte, error)
+}
+
 // FetchAll reads a small blob or manifest: one of at most [MaxManifest] bytes.
-func FetchAll(ctx context.Context, s Store, d ocispec.Descriptor) (data []byte, err error) {
-	if d.Size < 0 || d.Size > MaxManifest {
+func FetchAll(ctx context.Context, s Store, d ocispec.Descriptor) ([]byte, error) {
+	if err := CheckDescriptor(d); err != nil {
+		return nil, err
+	}
+	if d.Size > MaxManifest {
 		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", d.Digest, d.Size, MaxManifest)
+	}
+	if f, is := s.(allFetcher); is {
+		data, err := f.FetchAll(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		return data, verifyAll(d, data)
 	}
 	r, err := s.Fetch(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	data = make([]byte, d.Size)
+	data := make([]byte, d.Size)
 	if _, err := io.ReadFull(r, data); err != nil {
 		return nil, fmt.Errorf("read %s: %w", d.Digest, err)
 	}
@@ -35,6 +51,18 @@ func FetchAll(ctx context.Context, s Store, d ocispec.Descriptor) (data []byte, 
 		return nil, fmt.Errorf("read %s: %w", d.Digest, notEnd(err))
 	}
 	return data, nil
+}
+
+// verifyAll says whether bytes are what a descriptor names.
+func verifyAll(d ocispec.Descriptor, data []byte) error {
+	v, err := NewVerifier(d)
+	if err != nil {
+		return err
+	}
+	if _, err := v.Write(data); err != nil {
+		return err
+	}
+	return v.Verify()
 }
 
 // notEnd is the error of a read that should have met the end.
@@ -82,16 +110,9 @@ type document struct {
 	FSLayers      json.RawMessage `json:"fsLayers"` // schema 1
 }
 
-// checkDocument refuses bytes that two readers could take for different things: an index and a manifest in one, or other than the
+// check refuses bytes that two readers could take for different things: an index and a manifest in one, or other than the
 // descriptor says (image-spec, manifest.md, "mediaType").
-func checkDocument(d ocispec.Descriptor, data []byte) error {
-	if err := refuseSchema1(d); err != nil {
-		return err
-	}
-	var got document
-	if err := json.Unmarshal(data, &got); err != nil {
-		return fmt.Errorf("%s is no JSON document: %w", d.Digest, err)
-	}
+func (got document) check(d ocispec.Descriptor) error {
 	switch {
 	case got.SchemaVersion == 1 || got.FSLayers != nil:
 		return refuseSchema1(ocispec.Descriptor{MediaType: schema1, Digest: d.Digest})
@@ -109,38 +130,66 @@ func checkDocument(d ocispec.Descriptor, data []byte) error {
 
 // DecodeManifest reads the bytes of a manifest with the descriptor d. All descriptors in it are well-formed.
 func DecodeManifest(d ocispec.Descriptor, data []byte) (ocispec.Manifest, error) {
-	var m ocispec.Manifest
 	if !IsManifest(d.MediaType) {
-		return m, errors.Join(refuseSchema1(d), fmt.Errorf("%s is not the manifest of an image but %q", d.Digest, d.MediaType))
+		return ocispec.Manifest{}, notA("the manifest of an image", d)
 	}
-	if err := checkDocument(d, data); err != nil {
-		return m, err
+	var got struct {
+		ocispec.Manifest
+		Manifests json.RawMessage `json:"manifests"`
+		FSLayers  json.RawMessage `json:"fsLayers"`
 	}
-	if err := json.Unmarshal(data, &m); err != nil {
-		return m, fmt.Errorf("manifest %s: %w", d.Digest, err)
+	if err := json.Unmarshal(data, &got); err != nil {
+		return ocispec.Manifest{}, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
-	if err := checkDescriptors(append([]ocispec.Descriptor{m.Config}, m.Layers...)); err != nil {
-		return m, fmt.Errorf("manifest %s: %w", d.Digest, err)
+	m := got.Manifest
+	shape := document{SchemaVersion: m.SchemaVersion, MediaType: m.MediaType, Manifests: got.Manifests, FSLayers: got.FSLayers}
+	if m.Config.Digest != "" {
+		shape.Config = json.RawMessage{}
+	}
+	if m.Layers != nil {
+		shape.Layers = json.RawMessage{}
+	}
+	if err := shape.check(d); err != nil {
+		return ocispec.Manifest{}, err
+	}
+	for _, b := range append(m.Layers[:len(m.Layers):len(m.Layers)], m.Config) {
+		if err := CheckDescriptor(b); err != nil {
+			return ocispec.Manifest{}, fmt.Errorf("manifest %s: %w", d.Digest, err)
+		}
 	}
 	return m, nil
 }
 
 // DecodeIndex reads the bytes of an index with the descriptor d. All descriptors in it are well-formed.
 func DecodeIndex(d ocispec.Descriptor, data []byte) (ocispec.Index, error) {
-	var x ocispec.Index
 	if !IsIndex(d.MediaType) {
-		return x, errors.Join(refuseSchema1(d), fmt.Errorf("%s is not an index but %q", d.Digest, d.MediaType))
+		return ocispec.Index{}, notA("an index", d)
 	}
-	if err := checkDocument(d, data); err != nil {
-		return x, err
+	var shape document
+	if err := json.Unmarshal(data, &shape); err != nil {
+		return ocispec.Index{}, fmt.Errorf("index %s: %w", d.Digest, err)
 	}
+	if err := shape.check(d); err != nil {
+		return ocispec.Index{}, err
+	}
+	var x ocispec.Index
 	if err := json.Unmarshal(data, &x); err != nil {
-		return x, fmt.Errorf("index %s: %w", d.Digest, err)
+		return ocispec.Index{}, fmt.Errorf("index %s: %w", d.Digest, err)
 	}
-	if err := checkDescriptors(x.Manifests); err != nil {
-		return x, fmt.Errorf("index %s: %w", d.Digest, err)
+	for _, b := range x.Manifests {
+		if err := CheckDescriptor(b); err != nil {
+			return ocispec.Index{}, fmt.Errorf("index %s: %w", d.Digest, err)
+		}
 	}
 	return x, nil
+}
+
+// notA is the error for a document of another kind.
+func notA(kind string, d ocispec.Descriptor) error {
+	if err := refuseSchema1(d); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s is not %s but %q", d.Digest, kind, d.MediaType)
 }
 
 // DecodeConfig reads the bytes of an image's configuration with the descriptor d. All diff IDs in it are well-formed.
@@ -153,21 +202,11 @@ func DecodeConfig(d ocispec.Descriptor, data []byte) (ocispec.Image, error) {
 		return image, fmt.Errorf("configuration %s: %w", d.Digest, err)
 	}
 	for i, id := range image.RootFS.DiffIDs {
-		if err := id.Validate(); err != nil {
+		if err := checkDigest(id); err != nil {
 			return image, fmt.Errorf("configuration %s: diff ID %d is %q: %w", d.Digest, i, id, err)
 		}
 	}
 	return image, nil
-}
-
-// checkDescriptors checks all descriptors of a document.
-func checkDescriptors(all []ocispec.Descriptor) error {
-	for _, d := range all {
-		if err := CheckDescriptor(d); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // MediaTypeOf tells by its bytes what a manifest or index is; "" if it is neither.

@@ -3,6 +3,7 @@
 package layout
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,14 +23,15 @@ const maxIndex = 64 << 20
 
 // index is index.json. What we don't know of it stays as it was written.
 type index struct {
-	fields  map[string]json.RawMessage // all but manifests
 	entries []entry
+	read    []byte                     // the text it was decoded from, until opened
+	fields  map[string]json.RawMessage // all but manifests, once opened
 }
 
-// entry is one descriptor of index.json.
+// entry is one descriptor of index.json, and once that is opened its text.
 type entry struct {
-	text       json.RawMessage
 	descriptor ocispec.Descriptor
+	text       json.RawMessage
 }
 
 // readIndex reads index.json. One that is not there is empty.
@@ -57,47 +59,71 @@ func readIndex(path string) (*index, error) {
 
 // decodeIndex reads the text of index.json.
 func decodeIndex(text []byte) (*index, error) {
-	x := &index{}
-	if err := json.Unmarshal(text, &x.fields); err != nil {
+	var document ocispec.Index
+	if err := json.Unmarshal(text, &document); err != nil {
 		return nil, err
 	}
-	var entries []json.RawMessage
-	if list := x.fields["manifests"]; list != nil {
-		if err := json.Unmarshal(list, &entries); err != nil {
-			return nil, fmt.Errorf("manifests: %w", err)
-		}
-	}
-	if x.fields == nil {
-		return nil, errors.New("it is no JSON object")
-	}
-	delete(x.fields, "manifests")
-	for i, text := range entries {
-		e := entry{text: text}
-		if err := json.Unmarshal(text, &e.descriptor); err != nil {
+	x := &index{read: text, entries: make([]entry, len(document.Manifests))}
+	for i, d := range document.Manifests {
+		if err := registry.CheckDescriptor(d); err != nil {
 			return nil, fmt.Errorf("manifest %d: %w", i, err)
 		}
-		if err := registry.CheckDescriptor(e.descriptor); err != nil {
-			return nil, fmt.Errorf("manifest %d: %w", i, err)
-		}
-		x.entries = append(x.entries, e)
+		x.entries[i].descriptor = d
 	}
 	return x, nil
 }
 
-// encode is the text of index.json, for people too.
-func (x *index) encode() ([]byte, error) {
-	texts := make([]json.RawMessage, len(x.entries))
-	for i, e := range x.entries {
-		texts[i] = e.text
+// opened returns the index ready to be changed: with the texts of all its parts, in lists of its own.
+func (x *index) opened() (*index, error) {
+	if x.fields != nil {
+		return &index{entries: slices.Clone(x.entries), fields: x.fields}, nil
 	}
-	manifests, err := json.Marshal(texts)
+	own := &index{entries: slices.Clone(x.entries)}
+	if err := json.Unmarshal(x.read, &own.fields); err != nil {
+		return nil, err
+	}
+	if own.fields == nil {
+		return nil, errors.New("it is no JSON object")
+	}
+	var texts []json.RawMessage
+	if list := own.fields["manifests"]; list != nil {
+		if err := json.Unmarshal(list, &texts); err != nil {
+			return nil, err
+		}
+	}
+	if len(texts) != len(own.entries) {
+		return nil, errors.New("it has two lists of manifests")
+	}
+	for i, text := range texts {
+		own.entries[i].text = text
+	}
+	delete(own.fields, "manifests")
+	return own, nil
+}
+
+// encode is the text of an index that was opened: one manifest a line, for people too.
+func (x *index) encode() ([]byte, error) {
+	rest, err := json.Marshal(x.fields)
 	if err != nil {
 		return nil, err
 	}
-	all := maps.Clone(x.fields)
-	all["manifests"] = manifests
-	text, err := json.MarshalIndent(all, "", "\t")
-	return append(text, '\n'), err
+	var text bytes.Buffer
+	text.Write(bytes.TrimSuffix(rest, []byte("}")))
+	if len(x.fields) > 0 {
+		text.WriteString(",")
+	}
+	text.WriteString(`"manifests":[`)
+	for i, e := range x.entries {
+		if i > 0 {
+			text.WriteString(",")
+		}
+		text.WriteString("\n")
+		if err := json.Compact(&text, e.text); err != nil {
+			return nil, err
+		}
+	}
+	text.WriteString("\n]}\n")
+	return text.Bytes(), nil
 }
 
 // name is the name of an entry, if it has one.
@@ -126,7 +152,7 @@ func newEntry(d ocispec.Descriptor, name string) (entry, error) {
 	}
 	d.Data = nil // it is in the blob
 	text, err := json.Marshal(d)
-	return entry{text, d}, err
+	return entry{d, text}, err
 }
 
 // hasDigest says whether a manifest has an entry.

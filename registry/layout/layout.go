@@ -16,6 +16,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"stave/registry"
 )
@@ -105,19 +106,49 @@ func (l *Layout) blob(d digest.Digest) string {
 }
 
 // Fetch opens a blob. What it returns can seek.
-func (l *Layout) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	has, err := l.Exists(ctx, d)
-	if err != nil {
+func (l *Layout) Fetch(_ context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	if err := registry.CheckDescriptor(d); err != nil {
 		return nil, err
 	}
-	if !has {
-		return nil, fmt.Errorf("%s in image layout %s: %w", d.Digest, l.dir, registry.ErrNotFound)
-	}
 	f, err := os.Open(l.blob(d.Digest))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, l.missing(d)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return registry.Verify(f, d), nil
+}
+
+// FetchAll reads a small blob, for [registry.FetchAll]: with three system calls, since a list of images reads thousands.
+func (l *Layout) FetchAll(_ context.Context, d ocispec.Descriptor) ([]byte, error) {
+	fd, err := unix.Open(l.blob(d.Digest), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, l.missing(d)
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: l.blob(d.Digest), Err: err}
+	}
+	defer unix.Close(fd)
+	data := make([]byte, d.Size+1) // one more, to see whether there is
+	n := 0
+	for n < len(data) {
+		more, err := unix.Pread(fd, data[n:], int64(n))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return nil, &fs.PathError{Op: "read", Path: l.blob(d.Digest), Err: err}
+		case more == 0 || int64(n+more) == d.Size:
+			return data[:n+more], nil // a regular file gives all that it has
+		}
+		n += max(more, 0)
+	}
+	return data, nil
+}
+
+// missing is the error for a blob that is not there.
+func (l *Layout) missing(d ocispec.Descriptor) error {
+	return fmt.Errorf("%s in image layout %s: %w", d.Digest, l.dir, registry.ErrNotFound)
 }
 
 // Exists tells whether the folder has a blob of that size; through a lease, it stays.

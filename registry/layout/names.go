@@ -19,7 +19,7 @@ import (
 	"stave/registry"
 )
 
-// names is index.json as it was read last. The entries are never changed in place.
+// names is index.json as it was read last. What it returns is never changed.
 type names struct {
 	file string
 
@@ -45,6 +45,14 @@ func (n *names) read() (*index, error) {
 	}
 	n.stat, n.index = stat, x
 	return x, nil
+}
+
+// wrote takes over what this process has just written. Whoever calls still has the lock.
+func (n *names) wrote(x *index) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.index = x
+	n.stat, _ = os.Stat(n.file) // nil means to read again
 }
 
 // Names lists all manifests that the folder keeps by themselves, in the order of index.json; one with two names is there twice.
@@ -178,9 +186,12 @@ func (l *Layout) change(edit func(*index) error) error {
 		return err
 	}
 	defer unlock()
-	x, err := readIndex(l.names.file)
+	x, err := l.names.read()
 	if err != nil {
 		return err
+	}
+	if x, err = x.opened(); err != nil {
+		return fmt.Errorf("%s: %w", l.names.file, err)
 	}
 	if err := edit(x); err != nil {
 		return err
@@ -189,7 +200,11 @@ func (l *Layout) change(edit func(*index) error) error {
 	if err != nil {
 		return err
 	}
-	return l.replace(ocispec.ImageIndexFile, text)
+	if err := l.replace(ocispec.ImageIndexFile, text); err != nil {
+		return err
+	}
+	l.names.wrote(x)
+	return nil
 }
 
 // replace writes a file of the layout so that after a crash or power cut it is the old or the new one. Whoever calls has the
