@@ -5,6 +5,8 @@ package engine
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -46,7 +48,7 @@ func Open(state string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Containers, err = containers.Open(state, o.Run, e.Images.Layers(), findDriver)
+	e.Containers, err = containers.Open(state, o.Run, e.Images.Layers(), func(name string) (unionfs.Driver, error) { return findDriver(name) })
 	return e, err
 }
 
@@ -60,16 +62,23 @@ func (e *Engine) users(context.Context) ([]images.User, error) {
 	return users, broken
 }
 
+// Driver is a driver that can tell whether it works in a folder.
+type Driver interface {
+	unionfs.Driver
+	// Supported tries, and says why not.
+	Supported(dir string) error
+}
+
 // Drivers are the drivers that there are, in the order in which they are tried.
-func Drivers() []unionfs.Driver {
-	return []unionfs.Driver{overlay(), vfs.Driver{}}
+func Drivers() []Driver {
+	return []Driver{overlay(), vfs.Driver{}}
 }
 
 // overlay is the kernel's, with the marks of an ordinary user where the caller is root of a user namespace only.
-func overlay() unionfs.Driver { return unionfs.Overlay{UserXattr: !cgroups.Root()} }
+func overlay() Driver { return unionfs.Overlay{UserXattr: !cgroups.Root()} }
 
 // findDriver returns a driver by its name.
-func findDriver(name string) (unionfs.Driver, error) {
+func findDriver(name string) (Driver, error) {
 	var names []string
 	for _, d := range Drivers() {
 		if d.Name() == name {
@@ -80,27 +89,38 @@ func findDriver(name string) (unionfs.Driver, error) {
 	return nil, fmt.Errorf("there is no storage driver %q: there are %s", name, strings.Join(names, ", "))
 }
 
-// supporter is a driver that can tell whether it works in a folder.
-type supporter interface {
-	Supported(dir string) error
-}
-
 // Driver returns the name of the driver for new containers: the one that was asked for, or the first that works here. A driver that
-// was asked for and does not work is an error.
+// was asked for and does not work is an error. What was chosen is noted in the state folder, in the file driver, as trying takes longer
+// than starting a container.
 func (e *Engine) Driver() (string, error) {
 	if e.driver != "" {
 		d, err := findDriver(e.driver)
 		if err != nil {
 			return "", err
 		}
-		if err := d.(supporter).Supported(e.state); err != nil {
+		if err := d.Supported(e.state); err != nil {
 			return "", fmt.Errorf("the storage driver %s does not work in %s: %w", e.driver, e.state, err)
 		}
 		return e.driver, nil
 	}
+	file := filepath.Join(e.state, "driver")
+	if noted, err := os.ReadFile(file); err == nil {
+		if d, err := findDriver(strings.TrimSpace(string(noted))); err == nil {
+			return d.Name(), nil
+		}
+	}
+	name, err := e.firstDriver()
+	if err != nil {
+		return "", err
+	}
+	return name, os.WriteFile(file, []byte(name+"\n"), 0o644)
+}
+
+// firstDriver tries the drivers in order.
+func (e *Engine) firstDriver() (string, error) {
 	var reasons []string
 	for _, d := range Drivers() {
-		err := d.(supporter).Supported(e.state)
+		err := d.Supported(e.state)
 		if err == nil {
 			return d.Name(), nil
 		}

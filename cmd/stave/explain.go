@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -33,9 +34,12 @@ func explainCommand() *cli.Command {
 			if kind := c.String("cgroup"); c.IsSet("cgroup") && kind != "v1" && kind != "v2" {
 				return fmt.Errorf("--cgroup %q: v1 or v2", kind)
 			}
-			return withBundle(c, func(b *container.Bundle, id string) error {
-				o := container.Options{ID: id, Cgroups: c.String("cgroup")}
-				if c.Bool("shell") && c.String("rootfs")+c.String("bundle") == "" {
+			return withBundle(c, false, func(b *container.Bundle, o container.Options) error {
+				o.Root, o.Cgroups = "", c.String("cgroup")
+				switch {
+				case c.Bool("shell") && len(b.Mounts) > 0:
+					return explainImage(os.Stdout, b, o, c.Args().First())
+				case c.Bool("shell") && c.String("rootfs")+c.String("bundle") == "":
 					return explainLab(os.Stdout, b, o, mapsRoot(c))
 				}
 				return explain(os.Stdout, b, o, c.Bool("shell"), c.Bool("json"))
@@ -65,6 +69,27 @@ func explainLab(w io.Writer, b *container.Bundle, o container.Options, foreign b
 	_, err = strings.NewReplacer(
 		"export root="+root+"\n", plant, "undo=:;", `undo='rm -r "$root"';`,
 		b.Dir, "the image "+labImage, root, "the root",
+	).WriteString(w, script)
+	return err
+}
+
+// explainImage prints the script for a container of an image. The folder that the plan was made with is removed when stave ends,
+// so the script makes one of its own, with what the image's layers are joined in, and removes it.
+func explainImage(w io.Writer, b *container.Bundle, o container.Options, image string) error {
+	script, err := container.ExplainShell(b, o)
+	if err != nil {
+		return err
+	}
+	folder := filepath.Dir(b.Spec.Root.Path)
+	plant := "export dir=$(mktemp -d)\ntrap 'rm -r \"$dir\"' EXIT\nchmod 755 \"$dir\"\n" +
+		"mkdir \"$dir\"/diff \"$dir\"/work \"$dir\"/empty \"$dir\"/merged\nexport root=$dir/merged\n"
+	inside := `"$dir"`
+	if container.Quote(folder) != folder {
+		inside = `'"$dir"'` // the script has the path between single quotes
+	}
+	_, err = strings.NewReplacer(
+		"export root="+container.Quote(b.Spec.Root.Path)+"\n", plant, "undo=:;", `undo='rm -r "$dir"';`,
+		"The container of "+b.Dir, "The container of the image "+image, folder, inside,
 	).WriteString(w, script)
 	return err
 }

@@ -30,7 +30,7 @@ func main() {
 func start(args []string) int {
 	err := container.CheckProgram()
 	if err == nil {
-		err = app().Run(args)
+		err = app().Run(arrange(args, commands()))
 	}
 	if err == nil {
 		return 0
@@ -70,6 +70,7 @@ func app() *cli.App {
 		OnUsageError:    usageError,
 		// A comma is part of a value: -e LIST=a,b and -v SOURCE:TARGET:ro,nosuid.
 		DisableSliceFlagSeparator: true,
+		Flags:                     []cli.Flag{driverFlag()},
 		Commands:                  commands(),
 		Action:                    noCommand,
 	}
@@ -77,7 +78,8 @@ func app() *cli.App {
 
 // commands are the words of the command line.
 func commands() []*cli.Command {
-	list := []*cli.Command{runCommand(), explainCommand(), registryCommand(), doctorCommand(), versionCommand()}
+	list := []*cli.Command{runCommand(), explainCommand(), psCommand(), rmCommand(), registryCommand(), doctorCommand(), versionCommand()}
+	list = append(list, imageCommands()...)
 	for _, c := range list {
 		c.OnUsageError = usageError
 		c.HideHelpCommand = true
@@ -96,8 +98,8 @@ func versionCommand() *cli.Command {
 // usageError says what was wrong on the command line, without the library's page of help.
 func usageError(c *cli.Context, err error, _ bool) error {
 	name := "stave"
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
-		name = "stave " + c.Command.Name
+	if c.Command != nil && c.Command.HelpName != "" {
+		name = c.Command.HelpName
 	}
 	if option, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
 		err = fmt.Errorf("there is no option %s%s", dashes(option), instead(option))
@@ -117,9 +119,8 @@ func dashes(option string) string {
 func instead(option string) string {
 	answers := map[string]string{
 		"i": " (input is always passed on)", "it": " (-t is enough: input is always passed on)", "interactive": " (input is always passed on)",
-		"rm": " (a container always goes with its end)", "d": " (containers run in the foreground)", "detach": " (containers run in the foreground)",
-		"name": " (containers have no names yet)",
-		"p":    " (no network yet)", "publish": " (no network yet)", "net": " (no network yet)", "network": " (no network yet)",
+		"d": " (containers run in the foreground)", "detach": " (containers run in the foreground)",
+		"p": " (no network yet)", "publish": " (no network yet)", "net": " (no network yet)", "network": " (no network yet)",
 	}
 	return answers[option]
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -30,7 +31,7 @@ func settingsFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "cap-drop", Usage: "take a `capability` away, or ALL", KeepSpace: true},
 		&cli.BoolFlag{Name: "user-ns", Usage: "give the container a user namespace: its root is nobody on the host", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give the command a terminal (the default where input, output and errors are one; --tty=false: none)", DisableDefaultText: true},
-	}, limitFlags()...)
+	}, slices.Concat(imageFlags(), limitFlags())...)
 }
 
 // runCommand runs a container in the foreground.
@@ -39,17 +40,18 @@ func runCommand() *cli.Command {
 		Name:      "run",
 		Usage:     "run a command in a new container",
 		ArgsUsage: "IMAGE [COMMAND...] | --rootfs DIR COMMAND... | --bundle DIR",
-		Description: "The image lab is built in: a small Linux made of stave's own tools.\n" +
-			"stave run lab sh     stave run --rootfs DIR COMMAND     stave run --bundle DIR\n" +
+		Description: "The image lab is built in: a small Linux made of stave's own tools. Others are pulled from their registry.\n" +
+			"stave run lab sh     stave run --rm debian bash     stave run --rootfs DIR COMMAND     stave run --bundle DIR\n" +
 			"The files of its containers are in /var/lib/stave (without root: $XDG_DATA_HOME/stave), or where STAVE_STATE says.",
-		Flags: append(settingsFlags(), &cli.BoolFlag{Name: "step", Usage: "stop before each kernel call until Enter is pressed", DisableDefaultText: true}),
+		Flags: append(slices.Concat(settingsFlags(), keptFlags()), &cli.BoolFlag{Name: "step", Usage: "stop before each kernel call until Enter is pressed", DisableDefaultText: true}),
 		Action: func(c *cli.Context) error {
-			return withBundle(c, func(b *container.Bundle, id string) error {
-				o := container.RunOptions{Options: container.Options{ID: id, Notice: notice}}
+			return withBundle(c, !c.Bool("rm"), func(b *container.Bundle, o container.Options) error {
+				o.Notice = notice
+				r := container.RunOptions{Options: o}
 				if c.Bool("step") {
-					o.Step = newStepper(os.Stdin, os.Stderr).stop
+					r.Step = newStepper(os.Stdin, os.Stderr).stop
 				}
-				code, err := container.Run(b, o)
+				code, err := container.Run(b, r)
 				if err != nil && code == 0 {
 					code = codeOwn
 				}
@@ -63,13 +65,19 @@ func runCommand() *cli.Command {
 }
 
 // withBundle makes the configuration that the command line describes, calls use with it, and removes
-// what was made for it.
-func withBundle(c *cli.Context, use func(b *container.Bundle, id string) error) (err error) {
+// what was made for it; a container of an image can be kept.
+func withBundle(c *cli.Context, keep bool, use func(b *container.Bundle, o container.Options) error) (err error) {
 	id, err := newID()
 	if err != nil {
 		return err
 	}
 	args := c.Args().Slice()
+	if c.String("rootfs")+c.String("bundle") == "" && len(args) > 0 && args[0] != labImage {
+		return withLayers(c, func() error { return withImage(c, args, keep, use) })
+	}
+	if err := withoutImage(c); err != nil {
+		return err
+	}
 	if dir := c.String("bundle"); dir != "" {
 		if len(args) > 0 {
 			return fmt.Errorf("--bundle takes the command from config.json; leave out %q", args)
@@ -83,7 +91,7 @@ func withBundle(c *cli.Context, use func(b *container.Bundle, id string) error) 
 		if err != nil {
 			return err
 		}
-		return use(b, id)
+		return use(b, container.Options{ID: id})
 	}
 	s, err := settings(c, id, args)
 	if err != nil {
@@ -93,7 +101,7 @@ func withBundle(c *cli.Context, use func(b *container.Bundle, id string) error) 
 		if len(args) == 0 {
 			return fmt.Errorf("which image? The one that is built in is called %s: stave run %s sh", labImage, labImage)
 		}
-		lab, err := makeLab(args[0], id, mapsRoot(c))
+		lab, err := makeLab(c, id, mapsRoot(c))
 		if err != nil {
 			return err
 		}
@@ -111,7 +119,17 @@ func withBundle(c *cli.Context, use func(b *container.Bundle, id string) error) 
 	if err != nil {
 		return err
 	}
-	return use(b, id)
+	return use(b, container.Options{ID: id})
+}
+
+// withoutImage refuses options that only an image gives a meaning to.
+func withoutImage(c *cli.Context) error {
+	for _, f := range slices.Concat(imageFlags(), keptFlags()) {
+		if name := f.Names()[0]; name != "rm" && c.IsSet(name) {
+			return fmt.Errorf("--%s is for containers of an image that is pulled or loaded; leave it out", name)
+		}
+	}
+	return nil
 }
 
 // settings reads the options.

@@ -123,7 +123,7 @@ func TestMistakes(t *testing.T) {
 	root := folder(t)
 	makeRoot(t, root)
 	for want, args := range map[string][]string{
-		`there is no image "nope"`:              {"run", "nope", "sh"},
+		`no such image: "nope"`:                 {"run", "--pull", "never", "nope", "sh"},
 		`/missing/source is not there`:          {"run", "--rootfs", root, "-v", "/missing/source:/data", "true"},
 		`user "bad"`:                            {"run", "--rootfs", root, "-u", "bad", "true"},
 		`unknown capability "FLY"`:              {"run", "--rootfs", root, "--cap-add", "FLY", "true"},

@@ -81,7 +81,8 @@ func readRecord(dir string) (r Record, err error) {
 	return r, nil
 }
 
-// write keeps the record: beside the old one, then in its place, so that a reader sees one of them whole.
+// write keeps the record: beside the old one, then in its place, so that a reader sees one of them whole. It lasts beyond a crash of the
+// machine where that matters: a container that runs, is being made or removes itself is gone then anyway.
 func (r Record) write(dir string) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -92,14 +93,16 @@ func (r Record) write(dir string) error {
 	if err != nil {
 		return err
 	}
+	lasting := !r.AutoRemove && (r.Status == Created || r.Status == Exited)
 	_, err = f.Write(append(data, '\n'))
-	if err == nil {
+	if err == nil && lasting {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("keep the container's record: %w", err)
 	}
-	if err := os.Rename(temporary, filepath.Join(dir, recordName)); err != nil {
+	err = os.Rename(temporary, filepath.Join(dir, recordName))
+	if err != nil || !lasting {
 		return err
 	}
 	return syncFolder(dir)

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"stave/cgroups"
 	"stave/registry"
@@ -63,38 +63,32 @@ func Open(state string, o Options) (*Images, error) {
 }
 
 // layersOptions adds what an ordinary user needs: he can't make devices, nor files of others, and whiteouts are marked by extended
-// attributes that he may set. Root of a user namespace can give files to others.
+// attributes that he may set. Root of a user namespace can give files to the others that it has, if any.
 func layersOptions(o unionfs.LayersOptions) unionfs.LayersOptions {
 	if !cgroups.Root() {
 		o.Layer.UserXattr, o.Layer.SkipDevices = true, true
 	}
-	if os.Geteuid() != 0 {
-		o.Layer.SkipOwners = true
-	}
+	o.Layer.SkipOwners = o.Layer.SkipOwners || os.Geteuid() != 0 || alone()
 	return o
+}
+
+// alone tells whether the user namespace has one user only, so that no file can be given to another (user_namespaces(7)):
+//
+//	0       1000          1
+//	inside  outside       how many
+func alone() bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	fields := strings.Fields(string(text))
+	return err == nil && len(fields) == 3 && fields[2] == "1"
 }
 
 // Layers are the unpacked layers of the state folder.
 func (s *Images) Layers() *unionfs.Layers { return s.layers }
 
-// underTurn does what no other command may do at the same time: to decide by the names of an image what becomes of it, and to give names.
-// No bytes are moved meanwhile.
-func (s *Images) underTurn(do func() error) error {
-	name := filepath.Join(s.dir, "images.lock")
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("lock %s: %w", name, err)
-	}
-	return do()
+// store is what the store of blobs is to an image that is being made.
+type store interface {
+	registry.Store
+	registry.Ingester
 }
 
 // now is the time that images made here carry.

@@ -20,7 +20,7 @@ import (
 // making is an image that is made here: the layers of another, one more on top, and a configuration.
 type making struct {
 	images  *Images
-	store   registry.Store // a lease: nothing of it is collected before the image has a name
+	store   store // a lease: nothing of it is collected before the image has a name
 	layers  []ocispec.Descriptor
 	config  *Config
 	release func() error
@@ -28,7 +28,7 @@ type making struct {
 
 // begin leases the store for an image to be made.
 func (s *Images) begin(ctx context.Context) (*making, error) {
-	view, release, err := s.layout.Lease(ctx)
+	view, release, err := s.lease(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -37,11 +37,7 @@ func (s *Images) begin(ctx context.Context) (*making, error) {
 
 // add puts a layer on top: the uncompressed tar archive that write writes.
 func (m *making) add(ctx context.Context, write func(io.Writer) error) error {
-	store, ok := m.store.(registry.Ingester)
-	if !ok {
-		return fmt.Errorf("keep a new layer: %w", registry.ErrUnsupported)
-	}
-	d, diffID, err := registry.PushLayer(ctx, store, write)
+	d, diffID, err := registry.PushLayer(ctx, m.store, write)
 	if err != nil {
 		return err
 	}

@@ -95,13 +95,13 @@ type received struct {
 	image digest.Digest
 	// fresh says whether a layer had to be copied or unpacked.
 	fresh bool
-	// release ends the lease of the blobs: until then nothing of the image is collected.
+	// release ends the lease: until then nothing of the image is collected.
 	release func() error
 }
 
 // receive copies one image of another store here and unpacks it.
 func (s *Images) receive(ctx context.Context, source registry.Store, ref string, o PullOptions) (received, error) {
-	view, release, err := s.layout.Lease(ctx)
+	view, release, err := s.lease(ctx)
 	if err != nil {
 		return received{}, err
 	}

@@ -178,6 +178,9 @@ func (s *Images) collect(ctx context.Context, r *removing) error {
 			return err
 		}
 	}
+	if err := s.forgetLost(ctx); err != nil {
+		return err
+	}
 	layers, err := s.layers.Collect(ctx)
 	if err != nil {
 		return fmt.Errorf("remove layers: %w", err)

@@ -17,8 +17,11 @@ type sizes struct {
 	known  map[digest.Digest]int64
 }
 
-// of is the size of a layer; one that is not unpacked is as large as its packed bytes.
+// of is the size of a layer; one that is not unpacked is as large as its packed bytes, and so are all where nobody asks.
 func (s *sizes) of(chain digest.Digest, packed int64) int64 {
+	if s == nil {
+		return packed
+	}
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if size, ok := s.known[chain]; ok {

@@ -38,7 +38,10 @@ type arrival struct {
 func (a *arrival) receive(ctx context.Context, source registry.Store, ref string, platform *ocispec.Platform) (ocispec.Descriptor, error) {
 	ctx, a.failed = context.WithCancelCause(ctx)
 	defer a.failed(nil)
-	d, err := registry.Copy(ctx, a.store, "", source, ref, registry.CopyOptions{Platform: platform, Progress: a.report.event, Copied: a.copied})
+	copied := func(_ context.Context, m ocispec.Manifest, d ocispec.Descriptor) error {
+		return a.copied(ctx, m, d) // what it starts goes on when the copy has ended, and its context with it
+	}
+	d, err := registry.Copy(ctx, a.store, "", source, ref, registry.CopyOptions{Platform: platform, Progress: a.report.event, Copied: copied})
 	if err != nil {
 		a.failed(err)
 	}
@@ -94,8 +97,11 @@ func (a *arrival) begin(ctx context.Context, m ocispec.Manifest) error {
 	return a.images.hold(a.image, a.chain)
 }
 
+// holderPrefix begins the names of images among the holders of layers.
+const holderPrefix = "image-"
+
 // holder is who keeps the layers of an image.
-func holder(image digest.Digest) string { return "image-" + image.Encoded() }
+func holder(image digest.Digest) string { return holderPrefix + image.Encoded() }
 
 // hold keeps the layers of an image from being collected.
 func (s *Images) hold(image digest.Digest, chain []digest.Digest) error {
