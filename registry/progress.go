@@ -60,6 +60,9 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Verifies says whether the reader below does.
+func (r *countingReader) Verifies(d ocispec.Descriptor) bool { return Verifies(r.from, d) }
+
 // report tells the offset.
 func (r *countingReader) report() {
 	r.reported = r.offset

@@ -81,6 +81,19 @@ func (v *Verifier) Verify() error {
 	return nil
 }
 
+// Verifying is a reader that may verify what it gives, as those of [Verify] do. A store that is pushed what verifies itself need not
+// hash it as well.
+type Verifying interface {
+	// Verifies tells whether who now reads to the end gets the whole of d, or an error.
+	Verifies(d ocispec.Descriptor) bool
+}
+
+// Verifies tells whether a reader is [Verifying] and verifies d.
+func Verifies(r io.Reader, d ocispec.Descriptor) bool {
+	v, is := r.(Verifying)
+	return is && v.Verifies(d)
+}
+
 // Verify returns a reader that gives what r gives as long as it is what d names, as [Store]'s Fetch promises. It closes r if
 // that can be closed. If r is an [io.Seeker], which has to stand at its beginning, so is the result: what is skipped forward is
 // read and verified all the same.
@@ -118,6 +131,11 @@ func (r *verifyingReader) Read(p []byte) (int, error) {
 	}
 	r.err = err
 	return n, err
+}
+
+// Verifies says whether this is at the beginning of d.
+func (r *verifyingReader) Verifies(d ocispec.Descriptor) bool {
+	return r.verifier != nil && r.verifier.written == 0 && r.verifier.want.Digest == d.Digest && r.verifier.want.Size == d.Size
 }
 
 // Close closes the reader below.
