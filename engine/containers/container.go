@@ -141,7 +141,7 @@ func (c *Container) Kill(ctx context.Context) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		lock, err := lockFile(filepath.Join(c.dir, lockName), false)
+		lock, err := lockFile(filepath.Join(c.dir, lockName))
 		switch {
 		case err == nil:
 			return lock.Close()
@@ -193,7 +193,7 @@ func (c *Container) Changes(ctx context.Context, w io.Writer) error {
 
 // Remove removes the container and all it wrote. One that runs is refused.
 func (c *Container) Remove(ctx context.Context) error {
-	lock, err := lockFile(filepath.Join(c.dir, lockName), false)
+	lock, err := lockFile(filepath.Join(c.dir, lockName))
 	if errors.Is(err, errBusy) {
 		return fmt.Errorf("container %s runs, or another command is at work on it: end it first, or stave rm -f %s", c.Name, c.Name)
 	}

@@ -18,31 +18,33 @@ const lockName = "lock"
 // errBusy says that somebody else holds a lock.
 var errBusy = errors.New("in use")
 
-// lockFile makes a file if it is not there, and locks it (flock(2)); the kernel unlocks it when the process ends, however it ends.
-// It waits for the lock, or fails with errBusy.
-func lockFile(name string, wait bool) (*os.File, error) {
+// lockFile makes a file if it is not there, and locks it; the kernel unlocks it when the process ends, however it ends. The error is
+// errBusy where somebody else has locked it.
+func lockFile(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	how := unix.LOCK_EX
-	if !wait {
-		how |= unix.LOCK_NB
+	if err := lock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, err
 	}
+	return f, nil
+}
+
+// lock locks an open file (flock(2)).
+func lock(f *os.File, how int) error {
 	for {
-		err = unix.Flock(int(f.Fd()), how)
-		if err != unix.EINTR {
-			break
+		switch err := unix.Flock(int(f.Fd()), how); err {
+		case nil:
+			return nil
+		case unix.EINTR:
+		case unix.EWOULDBLOCK:
+			return errBusy
+		default:
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
 		}
 	}
-	if err == nil {
-		return f, nil
-	}
-	f.Close()
-	if err == unix.EWOULDBLOCK {
-		return nil, errBusy
-	}
-	return nil, fmt.Errorf("lock %s: %w", name, err)
 }
 
 // isRoot tells whether a process has the root file system mounted that is in a temporary folder: the fourth field of a line of its mountinfo

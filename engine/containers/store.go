@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"stave/unionfs"
 )
@@ -49,7 +50,17 @@ func Open(state, run string, layers Layers, driver func(name string) (unionfs.Dr
 
 // turn is held by the one who makes folders or sweeps: a sweep could take a folder whose lock is not held yet for one that was
 // left behind.
-func (c *Containers) turn() (*os.File, error) { return lockFile(filepath.Join(c.dir, ".turn"), true) }
+func (c *Containers) turn() (*os.File, error) {
+	f, err := os.Open(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(f, unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
 
 // Temporary makes a folder that is gone, with all in it, when release is called or the process ends (then at the next sweep).
 func (c *Containers) Temporary(ctx context.Context, id string) (dir string, release func() error, err error) {
@@ -74,7 +85,7 @@ func makeFolder(dir string) (*os.File, error) {
 	if err := os.Mkdir(dir, 0o711); err != nil {
 		return nil, err
 	}
-	lock, err := lockFile(filepath.Join(dir, lockName), false)
+	lock, err := lockFile(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -209,7 +220,7 @@ func (c *Containers) sweepOne(ctx context.Context, dir string) {
 	case !temporary && (r.Status == Created || r.Status == Exited) && !r.AutoRemove:
 		return
 	}
-	lock, err := lockFile(filepath.Join(dir, lockName), false)
+	lock, err := lockFile(filepath.Join(dir, lockName))
 	if err != nil {
 		return
 	}
