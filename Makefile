@@ -65,10 +65,11 @@ VM := $(CURDIR)/build/vm/run -kernel $(CURDIR)/build/vm/kernel
 VM_SYSTEMD := $(VM) -systemd $(CURDIR)/build/vm/debian.img -show $(CURDIR)
 VM_TEST := $(TALLY) test build/vm.json $(GO) test -json -count=1 -p 2 -timeout 15m -short
 
-# What the tier conform builds: the programs of the OCI runtime-tools, and stave-oci. RUNTIME takes another runtime, and RUN
-# a part of the tier (see internal/conform/doc.go).
+# What the tier conform builds: the programs of the OCI runtime-tools, the suite of the OCI distribution-spec, stave-oci
+# and stave. RUNTIME takes another runtime, and RUN a part of the tier (see internal/conform/doc.go).
 CONFORM := $(CURDIR)/build/conform
 RUNTIME_TOOLS := github.com/opencontainers/runtime-tools
+DISTRIBUTION_SUITE := github.com/opencontainers/distribution-spec/conformance
 RUN := Test
 CONFORM_TEST = $(TALLY) test build/conform.json env STAVE_CONFORM="$(CONFORM)" STAVE_RUNTIME="$(RUNTIME)" $(GO) test -json -count=1 -parallel 4 -timeout 15m
 
@@ -131,10 +132,10 @@ vm: need-root $(TALLY) need-vm build/vm/run build/vm/kernel/vmlinux build/vm/deb
 	run rootless TestRootless " -user tester" "$(call having,TestRootless)"; \
 	exit $$bad
 
-conform: need-root $(TALLY) $(CONFORM)/validation/runtimetest ## tier 4: what others ask of an OCI runtime: validation, podman, containerd (root)
+conform: need-root $(TALLY) $(CONFORM)/validation/runtimetest $(CONFORM)/distribution ## tier 4: what others ask of an OCI runtime and registry: validation, podman, containerd (root)
 	@tools/install $(NEEDED)
 	@echo "conform"; rm -f build/conform.json; bad=0; \
-	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(CONFORM)/ ./cmd/stave-oci || exit 1; \
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(CONFORM)/ ./cmd/stave-oci ./cmd/stave || exit 1; \
 	STAVE_TIER=root STAVE_PROMISED="$(PROMISED)" $(CONFORM_TEST) -run '$(RUN)' ./internal/conform || bad=1; \
 	if [ "$(RUN)" = Test ] && $(HAS_VM); then $(MAKE) --no-print-directory conform-vm || bad=1; fi; \
 	sed -n 's/.*"Output":".*go:[0-9]*: conform \(.*\)\\n"}$$/    \1/p' build/conform.json | sort; \
@@ -176,6 +177,11 @@ $(CONFORM)/validation/runtimetest: tools/conform/go.mod tools/conform/go.sum | n
 	@mkdir -p $(@D)
 	@$(GO) build -C tools/conform -ldflags "-s -w" -o $(@D)/ $(RUNTIME_TOOLS)/validation/... $(RUNTIME_TOOLS)/cmd/runtimetest
 	@install -m 644 "$$($(GO) list -C tools/conform -m -f '{{.Dir}}' $(RUNTIME_TOOLS))"/rootfs-*.tar.gz $(@D)/
+
+$(CONFORM)/distribution: tools/distribution/go.mod tools/distribution/go.sum | need-go
+	@echo "building the distribution-spec's suite (the first time takes a minute)"
+	@mkdir -p $(@D)
+	@$(GO) test -C tools/distribution -c -ldflags "-s -w" -o $@ $(DISTRIBUTION_SUITE)
 
 build/vm/run: $(wildcard internal/vm/*) | need-go
 	@mkdir -p build/vm

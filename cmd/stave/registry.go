@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -63,6 +62,7 @@ func registryFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "gc-interval", Value: time.Hour, Usage: "collect what no manifest needs each `time`; 0: on SIGUSR1 alone"},
 		&cli.DurationFlag{Name: "gc-grace", Value: 24 * time.Hour, Usage: "keep a new blob without a manifest, and an upload that nobody goes on with, for this `time`"},
 		&cli.BoolFlag{Name: "delete-untagged", Usage: "collect manifests without a tag, too", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "mount-any", Usage: "let a push take a layer over from any repository, not from a named one alone", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "log", Usage: "write a line for each request to standard error", DisableDefaultText: true},
 	}
 }
@@ -119,7 +119,7 @@ func registryRoot(c *cli.Context) (string, error) {
 func registryOptions(c *cli.Context) (server.Options, error) {
 	o := server.Options{
 		ReadOnly: c.Bool("read-only"), Grace: c.Duration("gc-grace"), DeleteUntagged: c.Bool("delete-untagged"),
-		Problem: registryProblem,
+		MountAny: c.Bool("mount-any"), Problem: registryProblem,
 	}
 	if c.Bool("log") {
 		o.Log = os.Stderr

@@ -72,8 +72,8 @@ func (r *repository) find(index ocispec.Index, d digest.Digest, unknown error) (
 			return entry, nil
 		}
 	}
-	if _, err := r.size(d); err != nil {
-		return ocispec.Descriptor{}, missing(nil, unknown)
+	if _, err := r.size(d); err != nil { // so that not every wrong digest costs a walk
+		return ocispec.Descriptor{}, unknown
 	}
 	found := ocispec.Descriptor{}
 	err := r.walk(index, func(m ocispec.Descriptor, _ manifest) {

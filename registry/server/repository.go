@@ -150,9 +150,18 @@ func (r *repository) blob(d digest.Digest) string {
 
 // size is how many bytes a blob has. One that isn't there is refused as unknown.
 func (r *repository) size(d digest.Digest) (int64, error) {
-	info, err := os.Lstat(r.blob(d))
-	if err != nil || !info.Mode().IsRegular() {
-		return 0, missing(err, blobUnknown(r.name, d))
+	n, err := sizeOf(r.blob(d))
+	return n, missing(err, blobUnknown(r.name, d))
+}
+
+// sizeOf is the size of a regular file.
+func sizeOf(name string) (int64, error) {
+	info, err := os.Lstat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return 0, err
 	}
 	return info.Size(), nil
 }
@@ -164,7 +173,10 @@ func (r *repository) open(d digest.Digest) (*os.File, os.FileInfo, error) {
 		return nil, nil, missing(err, blobUnknown(r.name, d))
 	}
 	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
 		f.Close()
 		return nil, nil, missing(err, blobUnknown(r.name, d))
 	}
@@ -173,7 +185,7 @@ func (r *repository) open(d digest.Digest) (*os.File, os.FileInfo, error) {
 
 // missing is unknown where err says that there is no such file, and err where something else is wrong.
 func missing(err, unknown error) error {
-	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return unknown
 	}
 	return err

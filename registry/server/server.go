@@ -31,6 +31,9 @@ type Options struct {
 	// DeleteUntagged makes a collection remove manifests without a tag, too, unless a manifest that stays needs them or is
 	// their subject.
 	DeleteUntagged bool
+	// MountAny makes a client that asks to mount a blob, but not from which repository, get it from any that it may read. Else it
+	// has to push the blob.
+	MountAny bool
 	// Log gets one line per request; nil: none is written.
 	Log io.Writer
 	// Problem is told what went wrong inside the registry, of which a client only learns that something did. nil: it is lost.

@@ -97,11 +97,8 @@ func (s *Server) forget(u *upload) {
 
 // size is how many bytes have come.
 func (u *upload) size() (int64, error) {
-	info, err := os.Lstat(u.file())
-	if err != nil || !info.Mode().IsRegular() {
-		return 0, missing(err, uploadUnknown(u.repo.name, u.id))
-	}
-	return info.Size(), nil
+	n, err := sizeOf(u.file())
+	return n, missing(err, uploadUnknown(u.repo.name, u.id))
 }
 
 // take waits for the turn. The request that has it is made to end: a client that comes back has given up on the

@@ -50,18 +50,27 @@ func (s *Server) startUpload(c *call) error {
 // mount takes a blob over from another repository, if the client may read that and it has the blob. Else the client is
 // to push it.
 func (s *Server) mount(c *call, d digest.Digest, from string) (bool, error) {
-	if from == "" || checkName(from) != nil || !c.may(from, actionPull) {
-		return false, nil
-	}
-	if err := c.repo.mount(d, s.repository(from)); err != nil {
-		var unknown *refusal
-		if !errors.As(err, &unknown) { // such as too many links; pushing may work
-			s.problem(fmt.Errorf("mount %s from %s in %s: %w", d, from, c.repo.name, err))
+	sources := []string{from}
+	if from == "" && s.o.MountAny {
+		var err error
+		if sources, err = s.names(); err != nil {
+			return false, err
 		}
-		return false, nil
 	}
-	s.count.mounted.Add(1)
-	return true, s.created(c, "blobs", d)
+	for _, name := range sources {
+		if checkName(name) != nil || !c.may(name, actionPull) {
+			continue
+		}
+		err := c.repo.mount(d, s.repository(name))
+		if err == nil {
+			s.count.mounted.Add(1)
+			return true, s.created(c, "blobs", d)
+		}
+		if unknown := new(refusal); !errors.As(err, &unknown) { // such as too many links; pushing may work
+			s.problem(fmt.Errorf("mount %s from %s in %s: %w", d, name, c.repo.name, err))
+		}
+	}
+	return false, nil
 }
 
 // created answers that a blob or manifest is there now.
