@@ -60,11 +60,13 @@ func (r *reporter) begin(layers []ocispec.Descriptor) {
 // send tells, unless the layer is where it was or further.
 func (r *reporter) send(p Progress) {
 	last := r.last[p.Layer.Digest]
-	if r.tell == nil || p.State < last || p.State == last && p.State != Moving {
+	if p.State < last || p.State == last && p.State != Moving {
 		return
 	}
 	r.last[p.Layer.Digest] = p.State
-	r.tell(p)
+	if r.tell != nil {
+		r.tell(p)
+	}
 }
 
 // state tells that a layer has come to a state.

@@ -42,19 +42,22 @@ func (s *Images) Pull(ctx context.Context, named reference.Named, o PullOptions)
 	if err != nil {
 		return p, err
 	}
-	got, err := s.receive(ctx, source, registry.TagOrDigest(named), o)
+	got, err := s.receive(ctx, source, registry.TagOrDigest(named), o, func(d ocispec.Descriptor) []string {
+		p.Digest = d.Digest
+		if index := digest.Digest(d.Annotations[registry.AnnotationIndex]); index != "" {
+			p.Digest = index
+		}
+		names := []string{named.String()}
+		if byDigest, err := reference.WithDigest(reference.TrimNamed(named), p.Digest); err == nil && byDigest.String() != names[0] {
+			names = append(names, byDigest.String())
+		}
+		return names
+	})
 	if err != nil {
 		return p, fmt.Errorf("pull %s: %w", reference.FamiliarString(named), err)
 	}
-	p.Fresh, p.ID, p.Digest = got.fresh, got.image, got.Digest
-	if index := digest.Digest(got.Annotations[registry.AnnotationIndex]); index != "" {
-		p.Digest = index
-	}
-	names := []string{named.String()}
-	if byDigest, err := reference.WithDigest(reference.TrimNamed(named), p.Digest); err == nil && byDigest.String() != names[0] {
-		names = append(names, byDigest.String())
-	}
-	return p, errors.Join(s.tag(ctx, got.Descriptor, names...), got.release())
+	p.ID, p.Fresh = got.image, got.fresh.Load()
+	return p, nil
 }
 
 // Tags lists the tags of a repository of a registry.
@@ -89,30 +92,16 @@ func (s *Images) repository(named reference.Named) (registry.Store, error) {
 	return s.o.Repository(named)
 }
 
-// received is an image that has been copied to the store but has no name yet.
-type received struct {
-	ocispec.Descriptor
-	image digest.Digest
-	// fresh says whether a layer had to be copied or unpacked.
-	fresh bool
-	// release ends the lease: until then nothing of the image is collected.
-	release func() error
-}
-
-// receive copies one image of another store here and unpacks it.
-func (s *Images) receive(ctx context.Context, source registry.Store, ref string, o PullOptions) (received, error) {
+// receive copies one image of another store here and unpacks it. Only then it gets its names, which are those that names returns.
+func (s *Images) receive(ctx context.Context, source registry.Store, ref string, o PullOptions, names func(ocispec.Descriptor) []string) (*arrival, error) {
 	view, release, err := s.lease(ctx)
 	if err != nil {
-		return received{}, err
+		return nil, err
 	}
 	platform := o.Platform
 	if platform == nil {
 		platform = new(registry.HostPlatform())
 	}
-	arrival := &arrival{images: s, store: view, report: &reporter{tell: o.Progress}, packed: o.Packed}
-	d, err := arrival.receive(ctx, source, ref, platform)
-	if err != nil {
-		return received{}, errors.Join(err, release())
-	}
-	return received{Descriptor: d, image: arrival.image, fresh: arrival.fresh.Load(), release: release}, nil
+	a := &arrival{Store: view, images: s, report: &reporter{tell: o.Progress}, packed: o.Packed, names: names}
+	return a, errors.Join(a.copy(ctx, source, ref, platform), release())
 }

@@ -17,12 +17,14 @@ import (
 	"stave/unionfs"
 )
 
-// arrival unpacks the layers of one image while others still arrive: a copy does not wait for it.
+// arrival is the store as a copy to it sees it. It unpacks the layers of one image while others still arrive; the copy does not wait for
+// that before the end.
 type arrival struct {
-	images *Images
-	store  registry.Store
-	report *reporter
-	packed bool
+	registry.Store // a lease: nothing of it is collected before the image has a name
+	images         *Images
+	report         *reporter
+	packed         bool
+	names          func(ocispec.Descriptor) []string
 
 	// The configuration, which comes before all layers, sets these.
 	image  digest.Digest
@@ -34,19 +36,28 @@ type arrival struct {
 	fresh  atomic.Bool
 }
 
-// receive copies one image to the store and unpacks it.
-func (a *arrival) receive(ctx context.Context, source registry.Store, ref string, platform *ocispec.Platform) (ocispec.Descriptor, error) {
+// copy copies one image to the store and unpacks it.
+func (a *arrival) copy(ctx context.Context, source registry.Store, ref string, platform *ocispec.Platform) error {
 	ctx, a.failed = context.WithCancelCause(ctx)
 	defer a.failed(nil)
 	copied := func(_ context.Context, m ocispec.Manifest, d ocispec.Descriptor) error {
-		return a.copied(ctx, m, d) // what it starts goes on when the copy has ended, and its context with it
+		return a.copied(ctx, m, d) // what it starts goes on when the layers have been copied, and that context has ended
 	}
-	d, err := registry.Copy(ctx, a.store, "", source, ref, registry.CopyOptions{Platform: platform, Progress: a.report.event, Copied: copied})
+	_, err := registry.Copy(ctx, a, "", source, ref, registry.CopyOptions{Platform: platform, Progress: a.report.event, Copied: copied})
 	if err != nil {
 		a.failed(err)
 	}
 	a.group.Wait()
-	return d, cmp.Or(context.Cause(ctx), err)
+	return cmp.Or(context.Cause(ctx), err)
+}
+
+// Tag is the last step of the copy. The image gets its names when all of it is unpacked.
+func (a *arrival) Tag(ctx context.Context, d ocispec.Descriptor, _ string) error {
+	a.group.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return a.images.tag(ctx, d, a.names(d)...)
 }
 
 // copied is told of each blob of the image that is in the store now: of the configuration first, of layers several at once.
@@ -70,7 +81,7 @@ func (a *arrival) copied(ctx context.Context, m ocispec.Manifest, d ocispec.Desc
 
 // unpack unpacks one layer.
 func (a *arrival) unpack(ctx context.Context, layer ocispec.Descriptor, i int) {
-	unpacked, err := a.images.unpack(ctx, a.store, layer, a.chain[:i+1], a.config.RootFS.DiffIDs[i])
+	unpacked, err := a.images.unpack(ctx, a.Store, layer, a.chain[:i+1], a.config.RootFS.DiffIDs[i])
 	switch {
 	case err != nil:
 		a.failed(err)
@@ -85,7 +96,7 @@ func (a *arrival) begin(ctx context.Context, m ocispec.Manifest) error {
 	if !registry.IsConfig(m.Config.MediaType) {
 		return fmt.Errorf("it is not an image: its configuration is %q", m.Config.MediaType)
 	}
-	data, err := registry.FetchAll(ctx, a.store, m.Config)
+	data, err := registry.FetchAll(ctx, a.Store, m.Config)
 	if err != nil {
 		return err
 	}
