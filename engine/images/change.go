@@ -83,6 +83,7 @@ func (s *Settings) changeEnv(text string) error {
 	if err != nil {
 		return err
 	}
+	s.Env = slices.Clone(s.Env)
 	for _, pair := range pairs {
 		prefix := pair[0] + "="
 		i := slices.IndexFunc(s.Env, func(old string) bool { return strings.HasPrefix(old, prefix) })
