@@ -79,6 +79,9 @@ func (s Settings) userNamespace(spec *specs.Spec) error {
 			return fmt.Errorf("user %d:%d: an ordinary user without ranges in /etc/subuid and /etc/subgid can be root of the container only; stave doctor says more", u.UID, u.GID)
 		}
 		onlySelf(spec, uid, gid)
+		if u := &spec.Process.User; len(u.AdditionalGids) == 1 { // the first group again; setgroups(2) is denied
+			u.AdditionalGids = nil
+		}
 	}
 	return nil
 }

@@ -112,6 +112,10 @@ func (s Settings) process(spec *specs.Spec, layout cgroups.Layout) error {
 	if err != nil {
 		return err
 	}
+	if !slices.Contains(user.AdditionalGids, user.GID) {
+		// As docker has it: a program that may change its group must not lose what denies something to the first (CVE-2022-36109).
+		user.AdditionalGids = slices.Insert(user.AdditionalGids, 0, user.GID)
+	}
 	capabilities, err := s.capabilities(layout)
 	if err != nil {
 		return err
