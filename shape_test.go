@@ -18,7 +18,7 @@ const (
 	maxFunction = 60
 	maxFile     = 400
 	maxStep     = 150
-	maxCore     = 22_000
+	maxCore     = 23_500
 )
 
 // longOnPurpose are functions ("file: name") and files that may be longer than the limits, with the reason.
@@ -54,7 +54,8 @@ func checkFiles(t tree) []string {
 		if s.test() {
 			continue
 		}
-		if slices.Contains(core, top(s.name)) {
+		suite := strings.HasSuffix(path.Dir(s.name), "test") // a package of tests for many, as iotest is
+		if slices.Contains(core, top(s.name)) && !suite {
 			total += codeLines(s.text)
 		}
 		step := top(s.name) == "steps" && path.Base(s.name) == "main.go"
@@ -233,7 +234,7 @@ func root(e ast.Expr) string {
 // shapeExamples are the checks of this file.
 func shapeExamples() map[string]example {
 	long := func(n int) string { return strings.Repeat("// line\n", n) }
-	code := strings.Repeat("const _ = `1\n\n3`\n// no code\n\n/*\nnor this\n*/\n", 2501) // of 8 lines 3 are code
+	code := strings.Repeat("const _ = `1\n\n3`\n// no code\n\n/*\nnor this\n*/\n", 2701) // of 8 lines 3 are code
 	return map[string]example{
 		"functions": {
 			check: checkFunctions,
@@ -243,11 +244,11 @@ func shapeExamples() map[string]example {
 		"files": {
 			check: checkFiles,
 			bad: "-- a.go --\npackage a\n" + long(400) + "-- a_test.go --\npackage a\n" + long(400) +
-				"-- kernel/a.go --\npackage kernel\n" + code + long(10_000) + "-- chroot/a.go --\npackage chroot\n" + code + "-- cgroups/a.go --\npackage cgroups\n" + code +
+				"-- kernel/a.go --\npackage kernel\n" + code + long(10_000) + "-- chroot/a.go --\npackage chroot\n" + code +  "-- cgroups/a.go --\npackage cgroups\n" + code +
 				"-- steps/01-x/main.go --\npackage main\n" + long(150),
 			finds: []string{
-				"a.go: has 401 lines", "cgroups/a.go: has 20009 lines", "chroot/a.go: has 20009 lines", "kernel/a.go: has 30009 lines",
-				"steps/01-x/main.go: has 151 lines, a step", "lines of code, at most 22000",
+				"a.go: has 401 lines", "cgroups/a.go: has 21609 lines", "chroot/a.go: has 21609 lines", "kernel/a.go: has 31609 lines",
+				"steps/01-x/main.go: has 151 lines, a step", "lines of code, at most 23500",
 			},
 		},
 		"state": {check: checkState, bad: `
