@@ -244,7 +244,7 @@ func shapeExamples() map[string]example {
 		"files": {
 			check: checkFiles,
 			bad: "-- a.go --\npackage a\n" + long(400) + "-- a_test.go --\npackage a\n" + long(400) +
-				"-- kernel/a.go --\npackage kernel\n" + code + long(10_000) + "-- chroot/a.go --\npackage chroot\n" + code +  "-- cgroups/a.go --\npackage cgroups\n" + code +
+				"-- kernel/a.go --\npackage kernel\n" + code + long(10_000) + "-- chroot/a.go --\npackage chroot\n" + code + "-- cgroups/a.go --\npackage cgroups\n" + code +
 				"-- steps/01-x/main.go --\npackage main\n" + long(150),
 			finds: []string{
 				"a.go: has 401 lines", "cgroups/a.go: has 21609 lines", "chroot/a.go: has 21609 lines", "kernel/a.go: has 31609 lines",
