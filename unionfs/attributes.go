@@ -8,13 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // CopyAttributes gives the file to the owner, extended attributes, mode and times of the file from, and follows no symbolic link. It
-// leaves out overlay's own attributes, and those that the caller may not set in a user namespace.
+// leaves out overlay's own attributes, and the label of SELinux.
 func CopyAttributes(from, to string) error {
 	var stat unix.Stat_t
 	if err := unix.Lstat(from, &stat); err != nil {
@@ -38,17 +39,26 @@ func CopyAttributes(from, to string) error {
 	return nil
 }
 
-// copyXattrs copies the extended attributes but overlay's.
+// copyXattrs gives a file the extended attributes of another, and takes away those that the other has not, but leaves out overlay's.
 func copyXattrs(from, to string) error {
 	names, err := xattrNames(from)
 	if err != nil {
 		return fmt.Errorf("list the attributes of %s: %w", from, err)
 	}
-	for _, name := range names {
-		if strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.") {
+	had, err := xattrNames(to)
+	if err != nil {
+		return fmt.Errorf("list the attributes of %s: %w", to, err)
+	}
+	for _, name := range had {
+		if slices.Contains(names, name) {
 			continue
 		}
-		value := make([]byte, 64<<10) // XATTR_SIZE_MAX
+		if err := unix.Lremovexattr(to, name); err != nil {
+			return fmt.Errorf("remove attribute %s of %s: %w", name, to, err)
+		}
+	}
+	value := make([]byte, 64<<10) // XATTR_SIZE_MAX
+	for _, name := range names {
 		n, err := unix.Lgetxattr(from, name, value)
 		if err != nil {
 			return fmt.Errorf("attribute %s of %s: %w", name, from, err)
@@ -60,7 +70,12 @@ func copyXattrs(from, to string) error {
 	return nil
 }
 
-// xattrNames lists the names of a file's extended attributes.
+// foreign says whether an attribute belongs to a driver, or to the host.
+func foreign(name string) bool {
+	return strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.") || name == "security.selinux"
+}
+
+// xattrNames lists the names of a file's extended attributes, without foreign ones.
 func xattrNames(path string) ([]string, error) {
 	n, err := unix.Llistxattr(path, nil)
 	if err == unix.EOPNOTSUPP || n == 0 && err == nil {
@@ -73,7 +88,8 @@ func xattrNames(path string) ([]string, error) {
 	if n, err = unix.Llistxattr(path, list); err != nil {
 		return nil, err
 	}
-	return strings.FieldsFunc(string(list[:n]), func(r rune) bool { return r == 0 }), nil
+	names := strings.FieldsFunc(string(list[:n]), func(r rune) bool { return r == 0 })
+	return slices.DeleteFunc(names, foreign), nil
 }
 
 // removeAll removes a tree also where its owner, who is not root, took himself the right to: overlay's work folder has mode 0.

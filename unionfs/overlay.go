@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -266,13 +267,20 @@ func makeUpper(dir string, layers []Layer) error {
 	})
 }
 
-// RemoveFolders removes folders, and what was half made of them, in a container's folder.
+// RemoveFolders removes folders of a container's folder, and what was half made or half removed of them. Each loses its name first, so that
+// no part of one is taken for the whole later.
 func RemoveFolders(dir string, names ...string) error {
 	for _, name := range names {
-		for _, path := range []string{filepath.Join(dir, name), filepath.Join(dir, "."+name)} {
-			if err := removeAll(path); err != nil {
-				return fmt.Errorf("remove %s: %w", path, err)
-			}
+		path, temp := filepath.Join(dir, name), filepath.Join(dir, "."+name)
+		err := removeAll(temp)
+		if err == nil {
+			err = os.Rename(path, temp)
+		}
+		if err == nil {
+			err = removeAll(temp)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove %s: %w", path, err)
 		}
 	}
 	return nil

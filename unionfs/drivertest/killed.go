@@ -55,6 +55,7 @@ func (w *world) killPreparing(s unionfs.Stack) {
 	}
 	one := make([]byte, 1)
 	_, err = started.Read(one) // it is at work
+	// No waiting for something, but the choice of the moment.
 	time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
 	child.Process.Kill()
 	child.Wait()
@@ -79,7 +80,8 @@ func prepareForEver(t *testing.T, s Suite, text string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		os.RemoveAll(filepath.Join(path, "etc"))
+		os.RemoveAll(filepath.Join(path, "new"))
+		os.WriteFile(filepath.Join(path, "new"), []byte("new"), 0o644)
 		if err := done(); err != nil {
 			t.Fatal(err)
 		}

@@ -41,6 +41,9 @@ func (o Operation) Do(root string) error {
 	case "rmdir":
 		return unix.Rmdir(path)
 	case "remove": // with all below
+		if _, err := os.Lstat(path); err != nil { // os.RemoveAll would open, and wait for, a FIFO in the place of the folder
+			return err
+		}
 		return os.RemoveAll(path)
 	case "rename":
 		return unix.Rename(path, second)

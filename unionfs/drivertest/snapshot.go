@@ -68,11 +68,10 @@ func describe(path, name string, first map[uint64]string, exact bool) (string, e
 	case unix.S_IFCHR, unix.S_IFBLK:
 		words = append(words, fmt.Sprintf("device %d:%d", unix.Major(stat.Rdev), unix.Minor(stat.Rdev)))
 	}
-	if stat.Mode&unix.S_IFMT != unix.S_IFDIR && stat.Nlink > 1 {
-		if _, found := first[stat.Ino]; !found {
-			first[stat.Ino] = name
-		}
-		words = append(words, "same as "+first[stat.Ino])
+	if other, found := first[stat.Ino]; found && stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+		words = append(words, "same as "+other)
+	} else {
+		first[stat.Ino] = name
 	}
 	attributes, err := xattrs(path)
 	return strings.Join(append(words, attributes...), ", "), err
