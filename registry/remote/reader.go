@@ -31,6 +31,9 @@ func (r *Repository) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCl
 		d: d, hash: d.Digest.Algorithm().Hash(), tries: r.client.retries(), name: r.object(d.Digest.String()),
 		open: func(offset int64) (*http.Response, error) { return r.open(ctx, d, offset) },
 		wait: func(try int, err error) error {
+			if ctx.Err() != nil {
+				return fmt.Errorf("fetch %s: %w", r.object(d.Digest.String()), context.Cause(ctx))
+			}
 			r.client.notice(fmt.Sprintf("%s: %v; going on", r.object(d.Digest.String()), err))
 			return r.client.sleep(ctx, backoff(try))
 		},

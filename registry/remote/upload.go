@@ -43,6 +43,7 @@ type upload struct {
 	location *url.URL // where the next request goes, as the last answer said
 	at       int64    // how many bytes the registry has
 	least    int64    // how many it wants in a chunk that is not the last
+	resumed  bool     // what it has it said itself
 }
 
 // errRestart says that the session is of no use any more.
@@ -182,7 +183,6 @@ func (u *upload) moved(response *http.Response) error {
 
 // put closes the session with the last n bytes.
 func (u *upload) put(ctx context.Context, n int64) error {
-	resumed := u.at > 0
 	q := u.request(ctx, http.MethodPut)
 	target := *u.location
 	query := target.Query()
@@ -192,7 +192,7 @@ func (u *upload) put(ctx context.Context, n int64) error {
 	u.body(q, n)
 	response, err := u.send(ctx, q, http.StatusCreated, http.StatusOK, http.StatusNoContent)
 	if err != nil {
-		if resumed && errors.Is(err, registry.ErrDigest) {
+		if u.resumed && errors.Is(err, registry.ErrDigest) {
 			return fmt.Errorf("%w: %w", errRestart, err)
 		}
 		return err
@@ -240,7 +240,7 @@ func (u *upload) ask(ctx context.Context) error {
 	if !ok || first != 0 || at > u.d.Size {
 		return fmt.Errorf("%w: the registry doesn't say what it has", errRestart)
 	}
-	u.at = at
+	u.at, u.resumed = at, true
 	return u.moved(response)
 }
 
