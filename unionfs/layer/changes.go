@@ -56,7 +56,7 @@ func Changes(ctx context.Context, lowers []string, upper string, o Options) (lis
 	c := changes{o: o, below: below, upper: t}
 	root, err := t.find("")
 	if err == nil {
-		err = c.inside(ctx, &root)
+		err = c.inside(ctx, &root, false)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list changes in %s: %w", upper, err)
@@ -69,14 +69,15 @@ func (c *changes) add(kind Kind, path string) {
 	c.found = append(c.found, Change{kind, "/" + path})
 }
 
-// inside lists what a directory of the upper folder changes.
-func (c *changes) inside(ctx context.Context, parent *file) error {
+// inside lists what a directory of the upper folder changes. Alone says that a directory above it is opaque: then it is, too.
+func (c *changes) inside(ctx context.Context, parent *file, alone bool) error {
 	dir, names, err := c.upper.list(parent.path)
 	if err != nil {
 		return err
 	}
 	defer closeQuietly(dir)
-	if parent.opaque(&c.o) {
+	alone = alone || parent.opaque(&c.o)
+	if alone {
 		if err := c.hidden(parent.path, names); err != nil {
 			return err
 		}
@@ -87,7 +88,7 @@ func (c *changes) inside(ctx context.Context, parent *file) error {
 		}
 		f, err := lookup(dir, name)
 		if err == nil {
-			err = c.file(ctx, parent, &f)
+			err = c.file(ctx, parent, &f, alone)
 		}
 		if err != nil {
 			return named(join(parent.path, name), err)
@@ -111,7 +112,7 @@ func (c *changes) hidden(path string, names []string) error {
 }
 
 // file lists one file of the upper folder. A directory that has the attributes of the one below was copied up for what is in it.
-func (c *changes) file(ctx context.Context, parent, f *file) error {
+func (c *changes) file(ctx context.Context, parent, f *file, alone bool) error {
 	was, there, err := c.below.find(f.path)
 	if err != nil {
 		return err
@@ -131,7 +132,7 @@ func (c *changes) file(ctx context.Context, parent, f *file) error {
 		return errors.New("the directory was renamed and the folder has only a reference to its content (redirect_dir): compare the trees instead")
 	}
 	if f.isDir() {
-		return c.inside(ctx, f)
+		return c.inside(ctx, f, alone)
 	}
 	return nil
 }

@@ -27,11 +27,11 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// manifest describes all files of a tree by what the kernel says of them: kind, mode, owners, number of links and the first name,
-// device, size, modification time, extended attributes, and content.
+// manifest describes all files of a tree by what the kernel says of them: kind, mode, owners, names, device, size,
+// modification time, extended attributes, and content.
 func manifest(t testing.TB, root string) map[string]string {
 	t.Helper()
-	lines, first := map[string]string{}, map[uint64]string{}
+	lines, names := map[string]string{}, map[uint64][]string{}
 	must(t, filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -40,14 +40,19 @@ func manifest(t testing.TB, root string) map[string]string {
 		if err != nil {
 			return err
 		}
-		lines[name] = describe(t, path, name, first)
+		lines[name] = describe(t, path, name, names)
 		return nil
 	}))
+	for _, group := range names {
+		for _, name := range group {
+			lines[name] += fmt.Sprintf(" names=%q", group)
+		}
+	}
 	return lines
 }
 
 // describe is the manifest's line of one file.
-func describe(t testing.TB, path, name string, first map[uint64]string) string {
+func describe(t testing.TB, path, name string, names map[uint64][]string) string {
 	t.Helper()
 	var s unix.Stat_t
 	must(t, unix.Lstat(path, &s))
@@ -57,10 +62,7 @@ func describe(t testing.TB, path, name string, first map[uint64]string) string {
 		fmt.Fprintf(&line, " %d.%09d", s.Mtim.Sec, s.Mtim.Nsec)
 	}
 	if s.Mode&unix.S_IFMT != unix.S_IFDIR {
-		if first[s.Ino] == "" {
-			first[s.Ino] = name
-		}
-		fmt.Fprintf(&line, " links=%d of %s", s.Nlink, first[s.Ino])
+		names[s.Ino] = append(names[s.Ino], name)
 	}
 	switch s.Mode & unix.S_IFMT {
 	case unix.S_IFREG:

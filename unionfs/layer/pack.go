@@ -167,13 +167,13 @@ func (p *packer) write(dir place, f *file, overlay bool) error {
 	if err != nil {
 		return err
 	}
-	if first, again := p.links[f.inode()]; again && f.linked() {
-		h.Typeflag, h.Linkname = tar.TypeLink, first
-		h.PAXRecords = nil
-		return p.archive.WriteHeader(h)
+	first, err := p.first(f)
+	if err != nil {
+		return err
 	}
-	if f.linked() {
-		p.links[f.inode()] = f.path
+	if first != f.path {
+		h.Typeflag, h.Linkname, h.PAXRecords = tar.TypeLink, first, nil
+		return p.archive.WriteHeader(h)
 	}
 	switch f.kind() {
 	case unix.S_IFREG:
@@ -184,6 +184,26 @@ func (p *packer) write(dir place, f *file, overlay bool) error {
 		}
 	}
 	return p.archive.WriteHeader(h)
+}
+
+// first is the name under which a file is in the archive already, or the file's own. With a view the inode is the view's: from there come
+// other names of files of the folder, too.
+func (p *packer) first(f *file) (string, error) {
+	if !f.linked() {
+		return f.path, nil
+	}
+	id := f.inode()
+	if p.view != nil {
+		shown, err := p.view.find(f.path)
+		if err != nil {
+			return "", fmt.Errorf("look at it in the view: %w", err)
+		}
+		id = shown.inode()
+	}
+	if _, again := p.links[id]; !again {
+		p.links[id] = f.path
+	}
+	return p.links[id], nil
 }
 
 // header describes a file, but not where a link leads and not the size.
