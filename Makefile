@@ -21,7 +21,7 @@ NEEDED := runc:runc crun:crun busybox:busybox-static debootstrap:debootstrap new
 	unshare:util-linux ip:iproute2 git:git dbus-daemon:dbus-daemon busctl:systemd \
 	podman:podman conmon:conmon containerd:containerd \
 	docker-registry:docker-registry skopeo:skopeo umoci:umoci buildah:buildah htpasswd:apache2-utils \
-	fuse-overlayfs:fuse-overlayfs mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs
+	fuse-overlayfs:fuse-overlayfs mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs dockerd:docker.io
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt:ca-certificates
 
 # What a test may not skip: the root tier runs as root, and in CI all of the above has been installed.
