@@ -14,6 +14,7 @@ import (
 // first. Folders are for [Union.Open].
 func (u *Union) OpenFile(name string, flags int, perm uint32) (file *os.File, err error) {
 	do, open := u.read, func(w *walk) error {
+		w.creates = flags&unix.O_CREAT != 0
 		n, exists, err := w.place(name, flags&unix.O_NOFOLLOW == 0 && flags&(unix.O_CREAT|unix.O_EXCL) != unix.O_CREAT|unix.O_EXCL)
 		if err == nil {
 			file, err = w.openFile(n, exists, flags, perm)
@@ -123,7 +124,8 @@ func (u *Union) Link(from, to string) error {
 	})
 }
 
-// createNew makes something under a name that must be free. A folder over a folder of a lower layer is to be opaque.
+// createNew makes something under a name that must be free. A folder that takes the place of a whiteout is to be opaque, since it
+// takes away what hid the layers below.
 func (w *walk) createNew(name string, make func(dir *os.File, opaque bool) error) error {
 	n, exists, err := w.place(name, false)
 	if err != nil {
@@ -132,7 +134,7 @@ func (w *walk) createNew(name string, make func(dir *os.File, opaque bool) error
 	if exists {
 		return unix.EEXIST
 	}
-	return w.create(n, func(dir *os.File) error { return make(dir, len(n.parent.parts) > 1 || w.covered(n)) })
+	return w.create(n, func(dir *os.File) error { return make(dir, w.covered(n)) })
 }
 
 // create makes something new in the upper folder, whole or not at all.
@@ -164,15 +166,14 @@ func inherit(parent part, dir *os.File) error {
 			return err
 		}
 	}
-	const list = "system.posix_acl_default"
-	value, err := getxattr(parent.file, list)
+	value, err := getxattr(parent.file, defaultACL)
 	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return unix.Fsetxattr(int(dir.Fd()), list, value, 0)
+	return unix.Fsetxattr(int(dir.Fd()), defaultACL, value, 0)
 }
 
 // setOpaque marks a folder, named from another: nothing in the layers below shows through it.

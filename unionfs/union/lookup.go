@@ -26,7 +26,7 @@ type part struct {
 	depth int      // the index of the layer; 0 is the top
 	file  *os.File // a mere reference (O_PATH), never followed where it is a symbolic link
 	info  fs.FileInfo
-	mark  string // of a folder: "y" if it is opaque, "x" if empty files in it may be whiteouts
+	mark  string // of a folder: "y" if it is opaque
 }
 
 // path is the name of a node from the root, free of symbolic links.
@@ -43,10 +43,16 @@ func (n *node) info() fs.FileInfo { return n.parts[0].info }
 // lookup finds a name in a folder: the parts from the top down, until something says that what is below does not count.
 func (w *walk) lookup(dir *node, name string) (*node, error) {
 	n := &node{parent: dir, name: name}
+	if known := w.known[n.path()]; known != nil {
+		return known, nil
+	}
 	var err error
 	var seen []string
 	n.parts, err = w.find(dir.parts, name, &seen)
 	w.trace("  look up %s: %s", n.path(), strings.Join(seen, ", "))
+	if err == nil {
+		w.known[n.path()] = n
+	}
 	return n, err
 }
 
@@ -61,7 +67,7 @@ func (w *walk) find(folders []part, name string, seen *[]string) ([]part, error)
 		if err != nil {
 			return nil, err
 		}
-		what, last := w.judge(folder, p, len(parts) > 0)
+		what, last := w.judge(p, len(parts) > 0)
 		*seen = append(*seen, w.layers[p.depth].name+" has "+what)
 		if what != whiteout && (p.info.IsDir() || len(parts) == 0) {
 			parts = append(parts, p)
@@ -81,9 +87,9 @@ func (w *walk) find(folders []part, name string, seen *[]string) ([]part, error)
 const whiteout = "a whiteout"
 
 // judge says what a part is, and whether the lookup ends with it. Below a folder only folders count.
-func (w *walk) judge(folder, p part, merging bool) (what string, last bool) {
+func (w *walk) judge(p part, merging bool) (what string, last bool) {
 	switch {
-	case w.isWhiteout(folder, p):
+	case w.isWhiteout(p):
 		return whiteout, true
 	case !p.info.IsDir() && merging:
 		return "a file that the folder above covers", true
@@ -95,18 +101,15 @@ func (w *walk) judge(folder, p part, merging bool) (what string, last bool) {
 	return "it as a folder", false
 }
 
-// isWhiteout knows both forms: the device 0:0, and, in a folder that is marked for it, an empty file with an attribute. The latter is for
-// layers that were themselves stored in an overlay, which does not show the former.
-func (w *walk) isWhiteout(folder, p part) bool {
+// isWhiteout knows both forms: the device 0:0, and an empty file with an attribute (Linux 6.7). The latter is for layers that are
+// themselves stored in an overlay, which does not show the former.
+func (w *walk) isWhiteout(p part) bool {
 	switch stat := p.info.Sys().(*syscall.Stat_t); stat.Mode & unix.S_IFMT {
 	case unix.S_IFCHR:
 		return stat.Rdev == 0
 	case unix.S_IFREG:
-		if folder.mark != "x" || stat.Size != 0 {
-			return false
-		}
 		_, err := getxattr(p.file, w.prefix+"whiteout")
-		return err == nil
+		return stat.Size == 0 && err == nil
 	}
 	return false
 }

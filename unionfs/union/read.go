@@ -84,7 +84,7 @@ func (w *walk) list(dir *node) ([]fs.DirEntry, error) {
 	}
 	var entries []fs.DirEntry
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		each := &walk{Union: w.Union} // its own, or a large folder would take all descriptors
+		each := w.walk() // its own, or a large folder would take all descriptors
 		n, err := each.lookup(dir, name)
 		each.end()
 		if err == nil {

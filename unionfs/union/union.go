@@ -132,14 +132,11 @@ func (u *Union) change(op, name string, do func(*walk) error) error {
 	})
 }
 
-// do checks the name, does an operation with a walk of its own, and says in the error what it was about.
+// do does an operation with a walk of its own, and says in the error what it was about.
 func (u *Union) do(op, name string, do func(*walk) error) error {
-	w := &walk{Union: u}
+	w := u.walk()
 	defer w.end()
-	err := fs.ErrInvalid
-	if fs.ValidPath(name) {
-		err = do(w)
-	}
+	err := do(w)
 	if err != nil {
 		err = &fs.PathError{Op: op, Path: name, Err: err}
 	}

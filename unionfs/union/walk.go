@@ -4,6 +4,7 @@ package union
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -16,9 +17,14 @@ const maxLinks = 40
 // walk is one operation on its way through the union. What it has opened is closed in the end.
 type walk struct {
 	*Union
-	opened []*os.File
-	links  int
+	opened  []*os.File
+	known   map[string]*node // by path: two names may lead over the same folder, which must not be copied up twice
+	links   int
+	creates bool // a file, if there is none
 }
+
+// walk begins one.
+func (u *Union) walk() *walk { return &walk{Union: u, known: map[string]*node{}} }
 
 // end closes what was opened.
 func (w *walk) end() {
@@ -27,13 +33,15 @@ func (w *walk) end() {
 	}
 }
 
-// root is the folder that has all layers for parts, whatever they are marked with.
-func (w *walk) root() *node {
+// root is the folder that has all layers for parts, whatever they are marked with. The topmost is looked at anew.
+func (w *walk) root() (*node, error) {
 	n := &node{name: "."}
 	for _, l := range w.layers {
 		n.parts = append(n.parts, l.root)
 	}
-	return n
+	var err error
+	n.parts[0].info, err = n.parts[0].file.Stat()
+	return n, err
 }
 
 // resolve finds what a name leads to. Symbolic links on the way are followed; one at the end is, if follow is set.
@@ -47,7 +55,12 @@ func (w *walk) resolve(name string, follow bool) (*node, error) {
 
 // place finds where a name leads to: what is there or, where nothing is, a node without parts in the folder where it could be made.
 func (w *walk) place(name string, follow bool) (n *node, exists bool, err error) {
-	n = w.root()
+	if !fs.ValidPath(name) {
+		return nil, false, fs.ErrInvalid
+	}
+	if n, err = w.root(); err != nil {
+		return nil, false, err
+	}
 	rest := strings.Split(name, "/")
 	for len(rest) > 0 {
 		step, last := rest[0], len(rest) == 1
@@ -91,10 +104,13 @@ func (w *walk) link(dir, n *node, rest []string) (*node, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if strings.HasPrefix(target, "/") {
-		dir = w.root()
+	for strings.HasPrefix(target, "/") && dir.parent != nil {
+		dir = dir.parent
 	}
 	if strings.HasSuffix(target, "/") { // only a folder will do
+		if w.creates && len(rest) == 0 {
+			return nil, nil, unix.EISDIR
+		}
 		target += "."
 	}
 	return dir, append(strings.Split(target, "/"), rest...), nil

@@ -81,7 +81,7 @@ func (w *walk) settle(dir *os.File, n *node) error {
 // covered tells whether the upper folder has a whiteout in the place of a node.
 func (w *walk) covered(n *node) bool {
 	p, err := w.openPart(n.parent.parts[0], n.name)
-	return err == nil && w.isWhiteout(n.parent.parts[0], p)
+	return err == nil && w.isWhiteout(p)
 }
 
 // self is a path that leads to what a descriptor refers to, and nowhere else (proc(5)). Through it one can open and change

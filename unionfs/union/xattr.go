@@ -4,6 +4,7 @@ package union
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +15,9 @@ import (
 // escaped starts, after the prefix, the names of attributes that look like the union's own and are not: an overlay may be a layer of
 // another. What a user calls trusted.overlay.opaque is trusted.overlay.overlay.opaque in the layer.
 const escaped = "overlay."
+
+// defaultACL is the access control list that a folder hands down (acl(5)).
+const defaultACL = "system.posix_acl_default"
 
 // Getxattr is lgetxattr(2).
 func (u *Union) Getxattr(name, attribute string) (value []byte, err error) {
@@ -60,7 +64,8 @@ func (u *Union) Removexattr(name, attribute string) error {
 	})
 }
 
-// changeAttribute refuses before it copies up what could not be done after that: user.* is for files and folders, and what is not there is not removed.
+// changeAttribute refuses before it copies up what could not be done after that: user.* is for files and folders, a
+// link has no access control list, only a folder has a default one, and what is not there is not removed.
 func (u *Union) changeAttribute(op, name, attribute string, change func(n *node, attribute string) error) error {
 	return u.change(op, name, func(w *walk) error {
 		n, err := w.resolve(name, false)
@@ -68,8 +73,13 @@ func (u *Union) changeAttribute(op, name, attribute string, change func(n *node,
 			return err
 		}
 		attribute := u.inLayer(attribute)
-		if mode := n.info().Mode(); strings.HasPrefix(attribute, "user.") && !mode.IsRegular() && !mode.IsDir() {
+		switch mode := n.info().Mode(); {
+		case strings.HasPrefix(attribute, "user.") && !mode.IsRegular() && !mode.IsDir():
 			return unix.EPERM
+		case strings.HasPrefix(attribute, "system.posix_acl_") && mode&fs.ModeSymlink != 0:
+			return unix.EOPNOTSUPP
+		case attribute == defaultACL && !mode.IsDir():
+			return unix.EACCES
 		}
 		if op == "removexattr" {
 			if _, err := getxattr(n.parts[0].file, attribute); err != nil {
