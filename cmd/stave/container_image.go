@@ -44,6 +44,9 @@ func keptFlags() []cli.Flag {
 // withImage makes a container of an image, calls use with its configuration, and notes how it ended. Where the container is not to
 // be kept it is removed.
 func withImage(c *cli.Context, args []string, keep bool, use func(b *container.Bundle, o container.Options) error) (err error) {
+	if c.Bool("user-ns") {
+		return errors.New("--user-ns: the files of an image belong to the host's users in a container of root; run it as an ordinary user, who gets a user namespace with files of his own")
+	}
 	e, err := openEngine(c)
 	if err != nil {
 		return err

@@ -124,6 +124,7 @@ func TestMistakes(t *testing.T) {
 	makeRoot(t, root)
 	for want, args := range map[string][]string{
 		`no such image: "nope"`:                 {"run", "--pull", "never", "nope", "sh"},
+		`run it as an ordinary user`:            {"run", "--user-ns", "nope", "sh"},
 		`/missing/source is not there`:          {"run", "--rootfs", root, "-v", "/missing/source:/data", "true"},
 		`user "bad"`:                            {"run", "--rootfs", root, "-u", "bad", "true"},
 		`unknown capability "FLY"`:              {"run", "--rootfs", root, "--cap-add", "FLY", "true"},
