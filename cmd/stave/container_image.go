@@ -44,7 +44,7 @@ func keptFlags() []cli.Flag {
 // withImage makes a container of an image, calls use with its configuration, and notes how it ended. Where the container is not to
 // be kept it is removed.
 func withImage(c *cli.Context, args []string, keep bool, use func(b *container.Bundle, o container.Options) error) (err error) {
-	if c.Bool("user-ns") {
+	if c.Bool("user-ns") && os.Getenv(againVariable) == "" {
 		return errors.New("--user-ns: the files of an image belong to the host's users in a container of root; run it as an ordinary user, who gets a user namespace with files of his own")
 	}
 	e, err := openEngine(c)
@@ -225,6 +225,7 @@ func imageBundle(c *cli.Context, made *containers.Container, view string) (*cont
 	root := made.Root()
 	config := made.Config
 	s.Rootfs, s.Mounts, s.View = root.Path, root.Calls, view
+	s.UserNamespace = false // an ordinary user has one by now
 	s.Hostname = cmp.Or(s.Hostname, made.ID[:12])
 	s.User = cmp.Or(s.User, config.User)
 	s.Env = slices.Concat(config.Env, s.Env)

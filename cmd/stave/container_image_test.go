@@ -251,7 +251,7 @@ state=$1/state program=$2
 s import "$3" box >/dev/null
 s run --name one box sh -c 'id -u; echo x >/file; chown 1000:1001 /file; rm /etc/group; exit 3' || echo "code $?"
 s commit one changed >/dev/null
-s run --rm changed sh -c 'stat -c "%u %g" /file; ls /etc; head -1 /proc/self/uid_map'
+s run --rm --user-ns changed sh -c 'stat -c "%u %g" /file; ls /etc; head -1 /proc/self/uid_map'
 s rm one
 s rmi changed box | grep -c Deleted:
 ls "$state/containers" "$state/run" | grep -v :
