@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"text/template"
+	"unicode"
 )
 
 // formatUsage is the help of --format where a table is the default.
@@ -47,12 +48,17 @@ func toJSON(v any) (string, error) {
 	return strings.TrimSpace(out.String()), err
 }
 
-// title makes the first letter of a text a capital.
+// title makes the first letter of each word a capital.
 func title(text string) string {
-	if text == "" {
-		return text
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
+	inside := false
+	return strings.Map(func(r rune) rune {
+		first := !inside
+		inside = r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r)
+		if first {
+			return unicode.ToTitle(r)
+		}
+		return r
+	}, text)
 }
 
 // pad puts blanks before and behind a text that is not empty.

@@ -48,16 +48,20 @@ func showHistory(ctx context.Context, c *cli.Context) error {
 	for _, step := range store.History(ctx, image) {
 		rows = append(rows, historyRow(step, c.Bool("human"), c.Bool("no-trunc"), time.Now()))
 	}
-	return historyListing().print(os.Stdout, c.String("format"), c.Bool("quiet"), rows)
+	return historyListing(c.Bool("human")).print(os.Stdout, c.String("format"), c.Bool("quiet"), rows)
 }
 
-// historyListing is the history as a table.
-func historyListing() listing {
+// historyListing is the history as a table, for people or for programs.
+func historyListing(human bool) listing {
+	when := "{{.CreatedAt}}"
+	if human {
+		when = "{{.CreatedSince}}"
+	}
 	return listing{
 		headings: row{
 			"ID": "IMAGE", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "CreatedBy": "CREATED BY", "Size": "SIZE", "Comment": "COMMENT",
 		},
-		table: "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
+		table: "{{.ID}}\t" + when + "\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
 		quiet: "{{.ID}}",
 	}
 }
@@ -65,12 +69,12 @@ func historyListing() listing {
 // historyRow is one step as a row.
 func historyRow(step images.Step, human, whole bool, now time.Time) row {
 	const most = 45 // characters of an instruction in a table
-	r := row{"ID": "<missing>", "CreatedAt": "", "CreatedSince": "N/A", "CreatedBy": strings.ReplaceAll(step.CreatedBy, "\t", " "), "Comment": step.Comment}
+	r := row{"ID": "<missing>", "CreatedSince": "N/A", "CreatedBy": strings.ReplaceAll(step.CreatedBy, "\t", " "), "Comment": step.Comment}
 	if step.ID != "" {
 		r["ID"] = shownID(step.ID, whole)
 	}
+	r["CreatedAt"] = time.Unix(max(step.Created.Unix(), 0), 0).Format(time.RFC3339)
 	if step.Created.Unix() > 0 {
-		r["CreatedAt"] = step.Created.Local().Format(time.RFC3339)
 		r["CreatedSince"] = since(step.Created, now)
 	}
 	r["Size"] = size(step.Size)

@@ -85,13 +85,13 @@ func imageRows(image *images.Image, digests, alone, whole bool, now time.Time) [
 	var rows []row
 	add := func(repository, tag, id string) {
 		r := imageRow(image, whole, now)
-		r["Repository"], r["Tag"], r["Digest"] = repository, orNone(tag), orNone(id)
+		r["Repository"], r["Tag"], r["Digest"] = repository, orNone(tag), id
 		rows = append(rows, r)
 	}
 	for _, t := range tags {
 		of := slices.DeleteFunc(slices.Clone(known), func(d part) bool { return d.repository != t.repository })
 		if !digests || len(of) == 0 {
-			add(t.repository, t.tag, "")
+			add(t.repository, t.tag, none)
 			continue
 		}
 		for _, d := range of {
@@ -104,11 +104,11 @@ func imageRows(image *images.Image, digests, alone, whole bool, now time.Time) [
 		case alone:
 			add(d.repository, "", d.digest)
 		case i == 0 || known[i-1].repository != d.repository:
-			add(d.repository, "", "")
+			add(d.repository, "", "") // as docker has it
 		}
 	}
 	if len(rows) == 0 {
-		add(none, "", "")
+		add(none, "", none)
 	}
 	return rows
 }
@@ -117,7 +117,7 @@ func imageRows(image *images.Image, digests, alone, whole bool, now time.Time) [
 func imageRow(image *images.Image, whole bool, now time.Time) row {
 	r := row{
 		"ID": shownID(image.ID, whole), "CreatedSince": since(image.Created(), now), "CreatedAt": stamp(image.Created()),
-		"Size": size(image.Size), "VirtualSize": size(image.Size), "Containers": "N/A", "SharedSize": "N/A", "UniqueSize": "N/A",
+		"Size": size(image.Size), "VirtualSize": units.HumanSize(float64(image.Size)), "Containers": "N/A", "SharedSize": "N/A", "UniqueSize": "N/A",
 	}
 	return r
 }

@@ -45,12 +45,13 @@ func search(ctx context.Context, c *cli.Context) error {
 	}
 	slices.SortStableFunc(found, func(a, b remote.Found) int { return b.Stars - a.Stars })
 	var rows []row
+	format := c.String("format")
 	for _, f := range found {
 		if wanted(f) {
-			rows = append(rows, searchRow(f, c.Bool("no-trunc")))
+			rows = append(rows, searchRow(f, c.Bool("no-trunc"), strings.Contains(format, "json")))
 		}
 	}
-	return searchListing().print(os.Stdout, c.String("format"), false, rows)
+	return searchListing().print(os.Stdout, format, false, rows)
 }
 
 // searchFilter reads the filters of a search.
@@ -83,21 +84,24 @@ func searchFilter(c *cli.Context) (func(remote.Found) bool, error) {
 // searchListing is what was found as a table.
 func searchListing() listing {
 	return listing{
-		headings: row{"Name": "NAME", "Description": "DESCRIPTION", "StarCount": "STARS", "IsOfficial": "OFFICIAL", "IsAutomated": "AUTOMATED"},
+		headings: row{"Name": "NAME", "Description": "DESCRIPTION", "StarCount": "STARS", "IsOfficial": "OFFICIAL"},
 		table:    "{{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}",
 	}
 }
 
-// searchRow is one repository as a row.
-func searchRow(f remote.Found, whole bool) row {
+// searchRow is one repository as a row, for people or for JSON.
+func searchRow(f remote.Found, whole, json bool) row {
 	const most = 45 // characters of a description in a table
 	mark := map[bool]string{true: "[OK]"}
+	if json {
+		mark = map[bool]string{true: "true", false: "false"}
+	}
 	description := strings.NewReplacer("\n", " ", "\r", " ").Replace(f.Description)
 	if characters := []rune(description); !whole && len(characters) > most {
 		description = string(characters[:most-1]) + "…"
 	}
 	return row{
 		"Name": f.Name, "Description": description, "StarCount": strconv.Itoa(f.Stars),
-		"IsOfficial": mark[f.Official], "IsAutomated": mark[f.Automated],
+		"IsOfficial": mark[f.Official],
 	}
 }
