@@ -107,7 +107,7 @@ func (g generator) name() string {
 func (g generator) next() Operation {
 	verbs := []string{
 		"mkdir", "mkdir", "mkdir", "write", "write", "write", "append", "change", "truncate", "unlink", "rmdir", "remove",
-		"rename", "rename", "symlink", "chmod", "setxattr", "removexattr", "touch", "fifo",
+		"rename", "rename", "symlink", "chmod", "setxattr", "removexattr", "touch",
 	}
 	if g.links {
 		verbs = append(verbs, "link", "link")
@@ -116,7 +116,7 @@ func (g generator) next() Operation {
 		verbs = append(verbs, "chown")
 	}
 	if !g.suite.Layer.SkipDevices {
-		verbs = append(verbs, "device")
+		verbs = append(verbs, "device", "fifo")
 	}
 	o := Operation{Verb: verbs[g.IntN(len(verbs))], Path: g.name()}
 	switch o.Verb {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 
@@ -29,6 +30,10 @@ type Suite struct {
 	Folder func(t *testing.T) string
 	// PartsLinks says that a file of a layer with two names becomes two files when one is written to.
 	PartsLinks bool
+	// Coarse says that the driver does not keep the times of folders and symbolic links when it copies a file to the writable layer, and has
+	// faults that random operations find and that are not ours to mend. In fuse-overlayfs 1.10, files of a layer come back in a folder
+	// that was removed and made twice, and the name of a file that was renamed over a symbolic link stays.
+	Coarse bool
 	// KeepsFolders says that a folder of a layer can't be renamed (EXDEV): mv(1) copies it.
 	KeepsFolders bool
 }
@@ -38,17 +43,20 @@ func Run(t *testing.T, s Suite) {
 	if s.Folder == nil {
 		s.Folder = func(t *testing.T) string { return t.TempDir() }
 	}
-	for name, test := range map[string]func(*testing.T, Suite){
+	tests := map[string]func(*testing.T, Suite){
 		"operations": testOperations,
 		"read-only":  testReadOnly,
 		"again":      testAgain,
 		"deep":       testDeep,
 		"views":      testViews,
 		"remove":     testRemove,
-		"random":     testRandom,
 		"killed":     testKilled,
 		"supported":  testSupported,
-	} {
+	}
+	if !s.Coarse {
+		tests["random"] = testRandom
+	}
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
 }
@@ -172,9 +180,19 @@ func (w *world) archive(headers ...tar.Header) []byte {
 	return b.Bytes()
 }
 
+// coarseTime is the time in the line of a folder or a symbolic link.
+var coarseTime = regexp.MustCompile(`^((?:4|12)[0-7]{4} [0-9]+:[0-9]+), [^,]+`)
+
 // equal compares two trees.
 func (w *world) equal(what string, want, got Snapshot) {
 	w.Helper()
+	if w.Coarse {
+		for _, s := range []Snapshot{want, got} {
+			for name, line := range s {
+				s[name] = coarseTime.ReplaceAllString(line, "$1")
+			}
+		}
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		w.Errorf("%s (-want +got):\n%s", what, diff)
 	}
