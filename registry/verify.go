@@ -81,6 +81,18 @@ func (v *Verifier) Verify() error {
 	return nil
 }
 
+// VerifyBytes says whether bytes are what a descriptor names; if not, with [ErrDigest].
+func VerifyBytes(d ocispec.Descriptor, data []byte) error {
+	v, err := NewVerifier(d)
+	if err != nil {
+		return err
+	}
+	if _, err := v.Write(data); err != nil {
+		return err
+	}
+	return v.Verify()
+}
+
 // Verifying is a reader that may verify what it gives, as those of [Verify] do. A store that is pushed what verifies itself need not
 // hash it as well.
 type Verifying interface {

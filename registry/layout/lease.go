@@ -23,9 +23,10 @@ import (
 
 // lease is a file with the descriptors that a collection has to keep, one JSON object a line. It is locked as long as it counts.
 type lease struct {
-	mu   sync.Mutex
-	file *os.File
-	held map[digest.Digest]bool
+	mu     sync.Mutex
+	file   *os.File
+	held   map[digest.Digest]bool
+	failed error // of a write, after which half a line may stand there
 }
 
 // Lease returns a view of the layout for one copy: all that is pushed through it, that it says exists, or that it
@@ -105,15 +106,16 @@ func (s *lease) has(d ocispec.Descriptor) bool {
 func (s *lease) add(d ocispec.Descriptor) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held[d.Digest] {
-		return nil
+	if s.held[d.Digest] || s.failed != nil {
+		return s.failed
 	}
 	line, err := encodeLine(d)
 	if err != nil {
 		return err
 	}
 	if _, err := s.file.Write(line); err != nil {
-		return fmt.Errorf("lease %s: %w", d.Digest, err)
+		s.failed = fmt.Errorf("lease %s: %w", d.Digest, writeError{err})
+		return s.failed
 	}
 	s.held[d.Digest] = true
 	return nil

@@ -122,7 +122,7 @@ func (l *Layout) resolve(ctx context.Context, ref string) (ocispec.Descriptor, e
 // inspect makes the descriptor of a manifest that has no entry in index.json, because it is in an index, from what is in it.
 func (l *Layout) inspect(ctx context.Context, wanted digest.Digest) (ocispec.Descriptor, error) {
 	d := ocispec.Descriptor{Digest: wanted}
-	stat, err := os.Stat(l.blob(wanted))
+	stat, err := os.Stat(l.path(wanted))
 	if errors.Is(err, fs.ErrNotExist) {
 		return d, fmt.Errorf("%s in image layout %s: %w", wanted, l.dir, registry.ErrNotFound)
 	}
@@ -225,10 +225,10 @@ func (l *Layout) replace(name string, text []byte) (err error) {
 		}
 	}()
 	if _, err := f.Write(text); err != nil {
-		return err
+		return writeError{err}
 	}
 	if err := f.Sync(); err != nil {
-		return err
+		return writeError{err}
 	}
 	if err := os.Rename(temp, filepath.Join(l.dir, name)); err != nil {
 		return err

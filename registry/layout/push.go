@@ -13,6 +13,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"stave/registry"
 )
@@ -49,11 +50,19 @@ func (l *Layout) openIngest(ctx context.Context, path string) (*os.File, error) 
 	return openLocked(ctx, path)
 }
 
-// writeError marks an error of the folder, not of the reader.
-type writeError struct{ error }
+// writeError is an error of the folder, not of the reader.
+type writeError struct{ cause error }
+
+// Error says what to do about a full disk.
+func (e writeError) Error() string {
+	if errors.Is(e.cause, unix.ENOSPC) || errors.Is(e.cause, unix.EDQUOT) {
+		return e.cause.Error() + "; free some space there, for example by removing images"
+	}
+	return e.cause.Error()
+}
 
 // Unwrap is the error itself.
-func (e writeError) Unwrap() error { return e.error }
+func (e writeError) Unwrap() error { return e.cause }
 
 // abandon keeps what a push has, for the next one, unless it is wrong or the disk is full: then somebody else needs the space.
 func (l *Layout) abandon(f *os.File, err error) error {
@@ -67,7 +76,7 @@ func (l *Layout) abandon(f *os.File, err error) error {
 // publish makes a verified blob appear.
 func (l *Layout) publish(f *os.File, d ocispec.Descriptor) error {
 	return l.hold(d, func() error {
-		to := l.blob(d.Digest)
+		to := l.path(d.Digest)
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return err
 		}

@@ -35,8 +35,8 @@ func (l *Layout) persist(ctx context.Context, d ocispec.Descriptor) error {
 			continue
 		}
 		seen[d.Digest] = true
-		blobs = append(blobs, l.blob(d.Digest))
-		folders[filepath.Dir(l.blob(d.Digest))] = true
+		blobs = append(blobs, l.path(d.Digest))
+		folders[filepath.Dir(l.path(d.Digest))] = true
 		below, err := l.below(ctx, d)
 		if err != nil {
 			return err
@@ -84,7 +84,7 @@ func syncAll(paths []string) error {
 		workers.Go(func() {
 			for path := range queue {
 				if err := syncFolder(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-					failed[i] = err
+					failed[i] = writeError{err}
 				}
 			}
 		})

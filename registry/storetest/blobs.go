@@ -51,7 +51,7 @@ func testWrongBytes(t *testing.T, s registry.Store) {
 	d := Describe(right)
 	wrong := map[string][]byte{"flipped": flipped, "short": right[:250_000], "long": append(bytes.Clone(right), 'x'), "none": nil}
 	for name, data := range wrong {
-		for form, r := range map[string]io.Reader{"seeker": bytes.NewReader(data), "stream": iotest.OneByteReader(bytes.NewBuffer(bytes.Clone(data)))} {
+		for form, r := range map[string]io.Reader{"seeker": bytes.NewReader(data), "stream": iotest.HalfReader(bytes.NewBuffer(bytes.Clone(data)))} {
 			err := s.Push(t.Context(), d, r)
 			if !errors.Is(err, registry.ErrDigest) {
 				t.Errorf("%s, %s: %v, want ErrDigest", name, form, err)
