@@ -100,12 +100,9 @@ func quote(text string) string {
 // answer makes a refusal of any error. What is not the client's fault it is told no details of.
 func answer(err error) *refusal {
 	var r *refusal
-	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &r):
 		return r
-	case errors.As(err, &tooLong):
-		return &refusal{http.StatusRequestEntityTooLarge, codeSizeInvalid, fmt.Sprintf("the body is longer than %d bytes", tooLong.Limit)}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return &refusal{http.StatusInsufficientStorage, codeUnknown, "the registry's disk is full"}
 	}

@@ -69,7 +69,7 @@ func (s *Server) page(c *call, list []string) ([]string, error) {
 			c.next(url.Values{"n": {strconv.Itoa(n)}, "last": {page[n-1]}})
 		}
 	}
-	return slices.Concat([]string{}, page), nil // in JSON a list without members, and no null
+	return append([]string{}, page...), nil // in JSON a list without members, and no null
 }
 
 // after is the place in a sorted list where the names behind last begin.
@@ -155,7 +155,7 @@ func (s *Server) listReferrers(c *call) error {
 		query.Set("last", page[len(page)-1].Digest.String())
 		c.next(query)
 	}
-	index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: slices.Concat([]ocispec.Descriptor{}, list)}
+	index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: append([]ocispec.Descriptor{}, list...)}
 	index.SchemaVersion = 2
 	return send(c.w, ocispec.MediaTypeImageIndex, index)
 }

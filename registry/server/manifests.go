@@ -139,7 +139,7 @@ func (s *Server) putManifest(c *call) error {
 	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxManifest))
 	if err != nil {
 		if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
-			return err
+			return &refusal{http.StatusRequestEntityTooLarge, codeSizeInvalid, fmt.Sprintf("the manifest is longer than %d bytes", maxManifest)}
 		}
 		return manifestInvalid("the body broke off: %v", err)
 	}
@@ -167,7 +167,12 @@ func (s *Server) putManifest(c *call) error {
 
 // keepManifest writes a manifest once all that it needs is there, and gives it its tag, if it has one.
 func (s *Server) keepManifest(r *repository, d ocispec.Descriptor, text []byte, m manifest, name string) error {
-	u, err := s.newUpload(r)
+	r.busy.RLock() // from the check to the index nothing that it needs may go
+	defer r.busy.RUnlock()
+	if err := r.complete(m); err != nil {
+		return err
+	}
+	u, err := s.makeUpload(r)
 	if err != nil {
 		return err
 	}
@@ -181,11 +186,6 @@ func (s *Server) keepManifest(r *repository, d ocispec.Descriptor, text []byte, 
 		return err
 	}
 	if err := f.Sync(); err != nil {
-		return err
-	}
-	r.busy.RLock() // from the check to the index nothing that it needs may go
-	defer r.busy.RUnlock()
-	if err := r.complete(m); err != nil {
 		return err
 	}
 	if err := r.adopt(u.file(), d.Digest); err != nil {

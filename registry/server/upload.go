@@ -40,11 +40,16 @@ func (u *upload) file() string { return filepath.Join(u.repo.dir, uploadsFolder,
 
 // newUpload starts an upload.
 func (s *Server) newUpload(r *repository) (*upload, error) {
+	r.busy.RLock()
+	defer r.busy.RUnlock()
+	return s.makeUpload(r)
+}
+
+// makeUpload makes the file of an upload. The caller holds busy.
+func (s *Server) makeUpload(r *repository) (*upload, error) {
 	random := make([]byte, 16)
 	rand.Read(random) // it never fails
 	id := hex.EncodeToString(random)
-	r.busy.RLock()
-	defer r.busy.RUnlock()
 	folder := filepath.Join(r.dir, uploadsFolder)
 	err := again(func() error { return os.MkdirAll(folder, 0o755) })
 	if err != nil {

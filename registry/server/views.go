@@ -120,7 +120,7 @@ func kindOf(mediaType string) string {
 }
 
 // size is a number of bytes for people.
-func size(n int64) string { return units.HumanSize(float64(n)) }
+func size(n int64) string { return units.HumanSizeWithPrecision(float64(n), 3) }
 
 // total is how many bytes a manifest and all below it have, each blob once.
 func (r *repository) total(d ocispec.Descriptor, m manifest, seen map[digest.Digest]bool) int64 {
