@@ -20,6 +20,9 @@ type directory struct {
 	gone     bool // was removed again
 }
 
+// errNoDirectory says that an entry is in something else than a directory.
+var errNoDirectory = errors.New("it is no directory")
+
 // directories are those that Unpack made, in that order: none comes before the one it is in.
 type directories struct {
 	all  []directory
@@ -90,7 +93,7 @@ func (u *unpacker) mkdir(parent place, base string) error {
 	case s.Mode&unix.S_IFMT == unix.S_IFLNK:
 		return fmt.Errorf("the symbolic link %s in its path leads nowhere", shown(base))
 	case s.Mode&unix.S_IFMT != unix.S_IFDIR:
-		return fmt.Errorf("%s in its path is no directory", shown(base))
+		return fmt.Errorf("%s in its path: %w", shown(base), errNoDirectory)
 	}
 	return nil
 }

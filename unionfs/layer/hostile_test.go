@@ -49,7 +49,7 @@ func TestHostile(t *testing.T) {
 		"opaque through a link":      {entries: []entry{{name: "a", kind: symlink, link: "OUTSIDE"}, {name: "a/.wh..wh..opq"}}, fails: "leads out of the layer"},
 		"magic link":                 {entries: []entry{{name: "a", kind: symlink, link: "/proc/self/cwd"}, {name: "a/evil"}}, fails: "leads out of the layer"},
 		"dangling link above":        {entries: []entry{{name: "a", kind: symlink, link: "b"}, {name: "a/evil"}}, fails: `the symbolic link "a" in its path leads nowhere`},
-		"file above":                 {entries: []entry{{name: "a"}, {name: "a/evil"}}, fails: `layer entry "a/evil": "a" in its path is no directory`},
+		"file above":                 {entries: []entry{{name: "a"}, {name: "a/evil"}}, fails: `layer entry "a/evil": "a" in its path: it is no directory`},
 		"hard link out":              {entries: []entry{{name: "a", kind: link, link: "../victim"}}, fails: `layer entry "a": hard link to "../victim": the name has ".."`},
 		"hard link to an outer path": {entries: []entry{{name: "a", kind: link, link: "OUTSIDE/victim"}}, fails: "hard link to "},
 		"hard link through a link":   {entries: []entry{{name: "s", kind: symlink, link: "OUTSIDE"}, {name: "a", kind: link, link: "s/victim"}}, fails: "leads out of the layer"},

@@ -90,12 +90,13 @@ func (u *unpacker) unpack(ctx context.Context, s *stream) error {
 			return fmt.Errorf("layer entry %s: %w", shown(h.Name), err)
 		}
 	}
+	last := u.name
 	if err := u.finishDirectories(); err != nil {
 		return err
 	}
 	var err error
 	if u.result.DiffID, err = s.drain(); err != nil {
-		return fmt.Errorf("read what follows the last layer entry, %s: %w", shown(u.name), err)
+		return fmt.Errorf("read what follows the last layer entry, %s: %w", shown(last), err)
 	}
 	return nil
 }
@@ -114,7 +115,7 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 		return err
 	}
 	if what == hides {
-		return u.hide(name)
+		return beside(u.hide(name))
 	}
 	if name == "" {
 		if h.Typeflag != tar.TypeDir {
@@ -124,13 +125,24 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	}
 	above, base := split(name)
 	dir, err := u.makeDirectory(above)
+	if err == nil && what == deletes {
+		err = u.whiteout(dir, base)
+	}
+	if what == deletes {
+		return beside(err)
+	}
 	if err != nil {
 		return err
 	}
-	if what == deletes {
-		return u.whiteout(dir, base)
-	}
 	return u.file(dir, base, h, content)
+}
+
+// beside lets whiteouts be in what this layer made a file of: umoci writes such, and the file hides all that they would.
+func beside(err error) error {
+	if errors.Is(err, errNoDirectory) {
+		return nil
+	}
+	return err
 }
 
 // global reads records that hold for all entries that follow. We know none that an image has, besides comments, as git writes them.
