@@ -108,8 +108,9 @@ func (f Filter) named(image *Image) *Image {
 			chosen.Names = append(chosen.Names, name)
 		}
 	}
-	for _, name := range image.Digests {
-		if matches(name) {
+	chosenRepositories := repositories(chosen.Names)
+	for _, name := range image.Digests { // those of a repository whose tag is chosen belong to it
+		if repository, _, _ := Repository(name); matches(name) || slices.Contains(chosenRepositories, repository) {
 			chosen.Digests = append(chosen.Digests, name)
 		}
 	}
