@@ -11,6 +11,7 @@ import (
 	"stave/internal/witness"
 	"stave/unionfs"
 	"stave/unionfs/drivertest"
+	"stave/unionfs/layer"
 )
 
 // manyLayers makes layers with one file of their own each, and one that is in all.
@@ -113,4 +114,12 @@ func TestOverlay(t *testing.T) {
 func TestMetacopy(t *testing.T) {
 	witness.Need(t, "root", "filesystem:overlay")
 	drivertest.Run(t, drivertest.Suite{Driver: unionfs.Overlay{Metacopy: true}, PartsLinks: true})
+}
+
+// TestRootless runs the suite as an ordinary user, in a user namespace of his own, with layers that he unpacked.
+func TestRootless(t *testing.T) {
+	if drivertest.Rootless(t, func() { witness.Need(t, "root", "userns", "filesystem:overlay", "command:setpriv") }) {
+		own := layer.Options{UserXattr: true, SkipOwners: true, SkipDevices: true}
+		drivertest.Run(t, drivertest.Suite{Driver: unionfs.Overlay{UserXattr: true}, Layer: own, PartsLinks: true, KeepsFolders: true, NumbersNames: true})
+	}
 }
