@@ -61,28 +61,28 @@ func decodeEntry(text json.RawMessage) (Credential, error) {
 
 // encodeEntry writes a credential into a value of auths, of which old may be an earlier one with further fields.
 func encodeEntry(c Credential, old json.RawMessage) (json.RawMessage, error) {
-	fields := map[string]any{}
-	if len(old) > 0 {
-		_ = json.Unmarshal(old, &fields) // an old value that is no object is replaced
+	fields := map[string]json.RawMessage{}
+	if len(old) == 0 || json.Unmarshal(old, &fields) != nil || fields == nil { // an old value that is no object is replaced
+		fields = map[string]json.RawMessage{}
 	}
-	if fields == nil {
-		fields = map[string]any{}
-	}
-	for _, name := range []string{"auth", "username", "password", "identitytoken", "registrytoken"} {
-		delete(fields, name)
-	}
-	if c.Username != "" {
-		password := c.Password
-		if c.IdentityToken != "" {
-			password = "" // the token is there in its place
-		}
-		fields["auth"] = base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + password))
-	}
+	password := c.Password
 	if c.IdentityToken != "" {
-		fields["identitytoken"] = c.IdentityToken
+		password = "" // the token is there in its place
 	}
-	if c.RegistryToken != "" {
-		fields["registrytoken"] = c.RegistryToken
+	auth := ""
+	if c.Username != "" {
+		auth = base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + password))
+	}
+	for name, value := range map[string]string{"auth": auth, "username": "", "password": "", "identitytoken": c.IdentityToken, "registrytoken": c.RegistryToken} {
+		delete(fields, name)
+		if value == "" {
+			continue
+		}
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, err
+		}
+		fields[name] = text
 	}
 	return json.Marshal(fields)
 }

@@ -119,13 +119,18 @@ func (c *Client) probe(ctx context.Context, host string) (scheme string, sure bo
 			drain(response)
 			return scheme, true
 		}
-		var certificate *tls.CertificateVerificationError
-		var alert tls.AlertError
-		if errors.As(err, &certificate) || errors.As(err, &alert) {
+		if refusedTLS(err) {
 			return scheme, true // it does speak TLS; what is wrong the real request will tell
 		}
 	}
 	return "http", false
+}
+
+// refusedTLS says whether one of the two sides didn't like the other's certificate.
+func refusedTLS(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	var alert *net.OpError
+	return errors.As(err, &certificate) || errors.As(err, &alert) && alert.Op == "remote error" // as crypto/tls calls an alert
 }
 
 // sameHost says whether two addresses are served by the same host and port in the same way.

@@ -18,7 +18,7 @@ import (
 // The limits of lists: of the bytes of a page, of pages, and of names.
 const (
 	maxPage  = 4 << 20
-	maxPages = 10_000
+	maxPages = 2_000
 	maxNames = 1_000_000
 	pageSize = "1000"
 )

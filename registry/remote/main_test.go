@@ -93,7 +93,9 @@ func (w *waits) sleep(ctx context.Context, d time.Duration) error {
 
 // newClient is a client that waits for nothing and knows no certificates.
 func newClient(t *testing.T) *Client {
-	return &Client{Sleep: (&waits{}).sleep, CertDir: t.TempDir(), Notice: func(text string) { t.Log("notice:", text) }}
+	c := &Client{Sleep: (&waits{}).sleep, CertDir: t.TempDir(), Notice: func(text string) { t.Log("notice:", text) }}
+	t.Cleanup(c.CloseIdle)
+	return c
 }
 
 // repository is a repository called app at a host.

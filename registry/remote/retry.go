@@ -4,7 +4,6 @@ package remote
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -65,14 +64,12 @@ func passing(response *http.Response, err error) bool {
 		}
 		return false
 	}
-	var certificate *tls.CertificateVerificationError
-	var alert tls.AlertError
 	var name *net.DNSError
 	var local *localError
 	switch {
 	case errors.Is(err, errRefused), errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false
-	case errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &local):
+	case refusedTLS(err), errors.As(err, &local):
 		return false
 	case errors.As(err, &name):
 		return !name.IsNotFound

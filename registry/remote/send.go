@@ -64,7 +64,7 @@ func (c *Client) request(ctx context.Context, m *message, guard *guard) (*http.R
 	}
 	request.Header.Set("User-Agent", orElse(c.UserAgent, "stave"))
 	request.Header.Set("Accept-Encoding", "identity") // a digest is of the bytes as they come
-	lent := &lent{r: m.body, left: m.size, guard: guard}
+	lent := &lent{r: m.body, left: m.size, guard: guard, done: ctx.Done()}
 	if m.size > 0 {
 		request.Body, request.ContentLength = lent, m.size
 	} else if m.body != nil {
@@ -92,6 +92,7 @@ type lent struct {
 	left  int64
 	over  bool
 	guard *guard
+	done  <-chan struct{} // closed when the request has ended, for which the transport waits until this reader has
 }
 
 // Read reads for the transport. While it waits for the source, the server is not the one that is silent.
@@ -103,6 +104,11 @@ func (l *lent) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	case l.over:
 		return 0, errors.New("the answer came before all was sent")
+	}
+	select {
+	case <-l.done:
+		return 0, errors.New("the request has ended")
+	default:
 	}
 	l.guard.end(enough)
 	n, err := l.r.Read(p[:min(int64(len(p)), l.left)])

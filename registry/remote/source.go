@@ -60,7 +60,7 @@ func (s *source) from(offset int64) (io.Reader, error) {
 
 // again says whether after an error there may be another try.
 func (s *source) again(err error) bool {
-	return s.err == nil && (errors.Is(err, errRestart) || passing(nil, err))
+	return s.err == nil && (errors.Is(err, errRestart) || errors.Is(err, errGoOn) || passing(nil, err))
 }
 
 // Read reads on. Bytes that are read a second time are not hashed again: the registry has its own eyes.

@@ -44,6 +44,17 @@ func (c *Client) transport(host string) (http.RoundTripper, error) {
 	return remember(&c.transports, key, func() http.RoundTripper { return newTransport(config) }), nil
 }
 
+// CloseIdle closes the connections that are not in use. The client may go on to be used.
+func (c *Client) CloseIdle() {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	for _, t := range c.transports {
+		if closer, ok := t.(interface{ CloseIdleConnections() }); ok {
+			closer.CloseIdleConnections()
+		}
+	}
+}
+
 // certificates is the folder with certificates for a host, or nothing if there is none. A host comes from a redirect, too:
 // it must be the name of a folder and no path.
 func (c *Client) certificates(host string) string {

@@ -46,8 +46,11 @@ type upload struct {
 	resumed  bool     // what it has it said itself
 }
 
-// errRestart says that the session is of no use any more.
-var errRestart = errors.New("the upload has to begin again")
+// Errors after which an upload goes on.
+var (
+	errGoOn    = errors.New("the registry has other bytes than it was thought to have")
+	errRestart = errors.New("the upload has to begin again")
+)
 
 // pushBlob uploads a blob, over as many sessions and connections as it takes.
 func (r *Repository) pushBlob(ctx context.Context, d ocispec.Descriptor, s *source) error {
@@ -56,37 +59,44 @@ func (r *Repository) pushBlob(ctx context.Context, d ocispec.Descriptor, s *sour
 			return err
 		}
 	}
-	var u *upload
-	var err error
+	u, err := r.begin(ctx, d, s)
+	if err != nil {
+		return err
+	}
 	since := int64(0)
 	for try := 0; ; try++ {
-		if u == nil {
-			u, err = r.begin(ctx, d, s)
-		} else {
-			err = u.ask(ctx)
-		}
-		if err == nil {
-			err = u.run(ctx)
-		}
+		err := u.run(ctx)
 		if err == nil {
 			return nil
 		}
-		if u != nil && u.at-since >= much {
+		if u.at-since >= much {
 			try, since = 0, u.at
 		}
 		if try >= r.client.retries() || !s.again(err) || ctx.Err() != nil {
 			u.cancel(ctx)
 			return err
 		}
-		if errors.Is(err, errRestart) {
-			u, since = nil, 0
-		}
 		r.client.notice(fmt.Sprintf("%s: %v; going on", r.object(d.Digest.String()), err))
 		if err := r.client.sleep(ctx, backoff(try)); err != nil {
 			u.cancel(ctx)
 			return err
 		}
+		if u, err = u.resume(ctx, errors.Is(err, errRestart)); err != nil {
+			return err
+		}
+		since = min(since, u.at)
 	}
+}
+
+// resume asks the registry what it has of an upload that was cut, and begins another one if this is of no use any more.
+func (u *upload) resume(ctx context.Context, restart bool) (*upload, error) {
+	if !restart {
+		err := u.ask(ctx)
+		if !errors.Is(err, errRestart) {
+			return u, err
+		}
+	}
+	return u.r.begin(ctx, u.d, u.source)
 }
 
 // begin opens a session.
@@ -210,9 +220,9 @@ func (u *upload) send(ctx context.Context, q *request, statuses ...int) (*http.R
 	var answer *Error
 	if errors.As(err, &answer) {
 		switch {
-		case answer.Status == http.StatusNotFound, answer.Status == http.StatusRequestedRangeNotSatisfiable:
-			return nil, fmt.Errorf("%w: %w", errRestart, err)
-		case answer.has("BLOB_UPLOAD_INVALID"), answer.has("BLOB_UPLOAD_UNKNOWN"):
+		case answer.Status == http.StatusRequestedRangeNotSatisfiable:
+			return nil, fmt.Errorf("%w: %w", errGoOn, err) // bytes that were under way came after it was asked what it has
+		case answer.Status == http.StatusNotFound, answer.has("BLOB_UPLOAD_INVALID"), answer.has("BLOB_UPLOAD_UNKNOWN"):
 			return nil, fmt.Errorf("%w: %w", errRestart, err)
 		case answer.Status == http.StatusRequestEntityTooLarge:
 			return nil, fmt.Errorf("%w (push in smaller chunks)", err)
@@ -223,7 +233,9 @@ func (u *upload) send(ctx context.Context, q *request, statuses ...int) (*http.R
 
 // ask asks the registry how many bytes it has. One that doesn't know, or knows better than can be, gets a new session.
 func (u *upload) ask(ctx context.Context) error {
-	response, err := u.r.client.ok(ctx, u.request(ctx, http.MethodGet), http.StatusNoContent, http.StatusOK, http.StatusAccepted)
+	q := u.request(ctx, http.MethodGet)
+	q.tries = u.r.client.retries()
+	response, err := u.r.client.ok(ctx, q, http.StatusNoContent, http.StatusOK, http.StatusAccepted)
 	if err != nil {
 		var answer *Error
 		if errors.As(err, &answer) {
