@@ -10,9 +10,12 @@
 //	HEX.json              the configuration
 //	HEX/VERSION, HEX/json, HEX/layer.tar
 //
-// Docker from version 25 on puts the same files below blobs/sha256, so that the archive is of the OCI form too; that is what
-// [Write] writes. The OCI form is the tar of an image layout (oci-layout, index.json, blobs). Podman, skopeo and
-// containerd write one or the other.
+// Docker from version 25 on puts these files below blobs/sha256 and adds oci-layout and index.json, so that its archives are of the OCI form
+// too; older programs then take them for the one or the other. [Write] writes manifest.json, repositories, HEX.json and
+// HEX/layer.tar, where HEX is the digest of the configuration and the diff ID: all that Docker since 1.10, podman, skopeo and
+// containerd want.
+//
+// The OCI form is the tar of an image layout (oci-layout, index.json, blobs).
 //
 // [Open] makes a store of an archive, from which images are copied like from any other. [Write] writes an archive to a stream.
 // The form from before manifest.json, of the year 2015, is not read.

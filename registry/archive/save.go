@@ -5,7 +5,6 @@ package archive
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,64 +12,63 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
-	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stave/registry"
 )
 
-// addDocker adds an image with layers that are not compressed, and a manifest for these.
+// addDocker adds an image with layers that are not compressed.
 func (w *writing) addDocker(ctx context.Context, d ocispec.Descriptor, names []string) error {
 	image, err := registry.FetchImage(ctx, w.src, d)
 	if err != nil {
 		return err
 	}
 	head := image.Manifest.Config
-	w.addBlob(head, func(ctx context.Context) (io.ReadCloser, error) { return w.src.Fetch(ctx, head) })
-	head = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: head.Digest, Size: head.Size}
-	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: head}
-	if m.Layers, err = w.plainLayers(ctx, image); err != nil {
-		return err
-	}
-	data, err := json.Marshal(m)
+	s := saved{Config: head.Digest.Encoded() + ".json", Layers: []string{}}
+	w.items[s.Config] = item{head, w.fetch(head)}
+	layers, err := w.plainLayers(ctx, image)
 	if err != nil {
 		return err
 	}
-	top := ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(data), Size: int64(len(data)), Platform: d.Platform}
-	w.addBlob(top, inMemory(data))
-	w.list(top, names)
-	return w.save(m, names)
-}
-
-// save adds an image to manifest.json and repositories. Docker's names there have a tag; one by digest has none.
-func (w *writing) save(m ocispec.Manifest, names []string) error {
-	s := saved{Config: blobPath(m.Config.Digest), Layers: []string{}}
-	highest := m.Config.Digest
-	for _, layer := range m.Layers {
-		s.Layers = append(s.Layers, blobPath(layer.Digest))
+	highest := head.Digest
+	for i, layer := range layers {
 		highest = layer.Digest
+		path := highest.Encoded() + "/layer.tar"
+		s.Layers = append(s.Layers, path)
+		w.items[path] = item{layer, w.openVerified(image.Manifest.Layers[i], layer)}
 	}
-	for _, name := range names {
-		named, err := registry.ParseReference(name)
-		if err != nil {
-			return err
-		}
-		tagged, is := named.(reference.NamedTagged)
-		if _, byDigest := named.(reference.Digested); !is || byDigest {
-			continue
-		}
-		s.RepoTags = append(s.RepoTags, reference.FamiliarString(tagged))
-		repository := reference.FamiliarName(tagged)
-		if w.tops[repository] == nil {
-			w.tops[repository] = map[string]string{}
-		}
-		w.tops[repository][tagged.Tag()] = highest.Encoded()
+	if s.RepoTags, err = w.tag(names, highest.Encoded()); err != nil {
+		return err
 	}
 	w.saved = append(w.saved, s)
 	return nil
 }
 
-// plainLayers adds the layers of an image as they are without compression, and returns their descriptors. A tar has the size of
+// tag adds an image to repositories, by its highest layer, and returns its names. Docker's names here have a tag; one by digest is
+// left out. They are written in full: Docker, which writes "busybox:latest" itself, reads both, and podman would make
+// "localhost/busybox:latest" of the short one.
+func (w *writing) tag(names []string, highest string) ([]string, error) {
+	var tags []string
+	for _, name := range names {
+		named, err := registry.ParseReference(name)
+		if err != nil {
+			return nil, err
+		}
+		tagged, is := named.(reference.NamedTagged)
+		if _, byDigest := named.(reference.Digested); !is || byDigest {
+			continue
+		}
+		tags = append(tags, tagged.String())
+		repository := tagged.Name()
+		if w.tops[repository] == nil {
+			w.tops[repository] = map[string]string{}
+		}
+		w.tops[repository][tagged.Tag()] = highest
+	}
+	return tags, nil
+}
+
+// plainLayers describes the layers of an image as they are without compression. A tar has the size of
 // a file before its bytes, so each compressed layer is decompressed twice.
 func (w *writing) plainLayers(ctx context.Context, image registry.Image) ([]ocispec.Descriptor, error) {
 	const readers = 4
@@ -86,18 +84,10 @@ func (w *writing) plainLayers(ctx context.Context, image registry.Image) ([]ocis
 		})
 	}
 	counting.Wait()
-	for i, layer := range layers {
-		if failed[i] != nil {
-			return nil, fmt.Errorf("layer %s: %w", image.Manifest.Layers[i].Digest, failed[i])
+	for i, err := range failed {
+		if err != nil {
+			return nil, fmt.Errorf("layer %s: %w", image.Manifest.Layers[i].Digest, err)
 		}
-		compressed := image.Manifest.Layers[i]
-		w.addBlob(layer, func(ctx context.Context) (io.ReadCloser, error) {
-			r, err := w.openPlain(ctx, compressed)
-			if err != nil {
-				return nil, err
-			}
-			return registry.Verify(r, layer), nil
-		})
 	}
 	return layers, nil
 }
@@ -125,6 +115,17 @@ type plainReader struct {
 
 // Close closes both.
 func (r plainReader) Close() error { return errors.Join(r.ReadCloser.Close(), r.below.Close()) }
+
+// openVerified opens a layer without its compression, and compares it with what it should then be.
+func (w *writing) openVerified(compressed, layer ocispec.Descriptor) func(context.Context) (io.ReadCloser, error) {
+	return func(ctx context.Context) (io.ReadCloser, error) {
+		r, err := w.openPlain(ctx, compressed)
+		if err != nil {
+			return nil, err
+		}
+		return registry.Verify(r, layer), nil
+	}
+}
 
 // openPlain opens a layer without its compression, which its bytes tell.
 func (w *writing) openPlain(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {

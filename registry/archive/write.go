@@ -25,8 +25,8 @@ import (
 // Form is one of the two kinds of archives.
 type Form int
 
-// The forms. An archive of the Docker form is of the OCI form too, but its layers are not compressed, so its manifests are not those of
-// the source; an archive of the OCI form has everything as it is.
+// The forms. An archive of the Docker form has no manifests, and its layers are not compressed; configurations, and so IDs and
+// diff IDs, stay the same. An archive of the OCI form has everything as it is.
 const (
 	Docker Form = iota
 	OCI
@@ -137,7 +137,7 @@ func (w *writing) addOCI(ctx context.Context, d ocispec.Descriptor, names []stri
 		if _, has := w.items[blobPath(b.Digest)]; has {
 			continue
 		}
-		w.addBlob(b, func(ctx context.Context) (io.ReadCloser, error) { return w.src.Fetch(ctx, b) })
+		w.items[blobPath(b.Digest)] = item{b, w.fetch(b)}
 		below, err := w.below(ctx, b)
 		if err != nil {
 			return err
@@ -184,9 +184,6 @@ func (w *writing) list(d ocispec.Descriptor, names []string) {
 		entry.Annotations = map[string]string{ocispec.AnnotationRefName: name}
 		if named, err := registry.ParseReference(name); err == nil && named.String() == name {
 			entry.Annotations[containerdName] = name
-			if w.o.Form == Docker {
-				entry.Annotations[ocispec.AnnotationRefName] = registry.TagOrDigest(named)
-			}
 		}
 		for key, value := range d.Annotations {
 			if key != ocispec.AnnotationRefName && key != containerdName {
@@ -199,14 +196,12 @@ func (w *writing) list(d ocispec.Descriptor, names []string) {
 
 // addTables adds the files that list the images.
 func (w *writing) addTables() error {
-	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: w.index}
-	tables := map[string]any{
-		ocispec.ImageIndexFile:  index,
-		ocispec.ImageLayoutFile: ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion},
-	}
-	if w.o.Form == Docker {
-		tables["manifest.json"] = w.saved
-		tables["repositories"] = w.tops
+	tables := map[string]any{"manifest.json": w.saved, "repositories": w.tops}
+	if w.o.Form == OCI {
+		tables = map[string]any{
+			ocispec.ImageIndexFile:  ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: w.index},
+			ocispec.ImageLayoutFile: ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion},
+		}
 	}
 	for name, table := range tables {
 		data, err := json.Marshal(table)
@@ -218,12 +213,12 @@ func (w *writing) addTables() error {
 	return nil
 }
 
-// addBlob adds a blob once.
-func (w *writing) addBlob(d ocispec.Descriptor, open func(context.Context) (io.ReadCloser, error)) {
-	w.items[blobPath(d.Digest)] = item{d, open}
+// fetch opens a blob of the source.
+func (w *writing) fetch(d ocispec.Descriptor) func(context.Context) (io.ReadCloser, error) {
+	return func(ctx context.Context) (io.ReadCloser, error) { return w.src.Fetch(ctx, d) }
 }
 
-// blobPath is the path of a blob in the archive.
+// blobPath is the path of a blob in an archive of the OCI form.
 func blobPath(d digest.Digest) string {
 	return path.Join(ocispec.ImageBlobsDir, d.Algorithm().String(), d.Encoded())
 }
