@@ -71,7 +71,7 @@ func (o Operation) attribute(path string) error {
 	case "removexattr":
 		return unix.Lremovexattr(path, o.To)
 	case "touch":
-		at := unix.NsecToTimespec(long.Add(-time.Duration(o.N) * time.Hour).UnixNano())
+		at := unix.NsecToTimespec(longAgo().Add(-time.Duration(o.N) * time.Hour).UnixNano())
 		return unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW)
 	}
 	return fmt.Errorf("unknown verb %s", o.Verb)

@@ -20,8 +20,8 @@ import (
 // Snapshot is a tree as text: by path, one line with all that stat(2) and the extended attributes tell, and the digest of the content.
 type Snapshot map[string]string
 
-// long is a time that all times which the suite sets lie before, and all that the machine sets behind.
-var long = time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC)
+// longAgo is a time that all times which the suite sets lie before, and all that the machine sets behind.
+func longAgo() time.Time { return time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // Look reads a tree. Times that the machine set are "now", unless exact.
 func Look(t testing.TB, root string, exact bool) Snapshot {
@@ -80,7 +80,7 @@ func describe(path, name string, first map[uint64]string, exact bool) (string, e
 // moment shows a time.
 func moment(at unix.Timespec, exact bool) string {
 	m := time.Unix(at.Sec, at.Nsec).UTC()
-	if !exact && m.After(long) {
+	if !exact && m.After(longAgo()) {
 		return "now"
 	}
 	return m.Format(time.RFC3339Nano)

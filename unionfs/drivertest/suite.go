@@ -169,7 +169,7 @@ func (w *world) archive(headers ...tar.Header) []byte {
 		if h.Typeflag != tar.TypeReg {
 			content = ""
 		}
-		h.Size, h.ModTime, h.Format = int64(len(content)), long.AddDate(-1, 0, 0), tar.FormatPAX
+		h.Size, h.ModTime, h.Format = int64(len(content)), longAgo().AddDate(-1, 0, 0), tar.FormatPAX
 		if err := archive.WriteHeader(&h); err != nil {
 			w.Fatal(err)
 		}
