@@ -30,6 +30,7 @@ type Layers struct {
 	options LayersOptions
 	slots   chan struct{} // one for each archive that may be unpacked at a time
 	swept   sync.Once
+	boot    func() string // of the machine: it is the same as long as the program runs
 }
 
 // LayersOptions say how layers are unpacked. The zero value is right for root.
@@ -49,7 +50,7 @@ func OpenLayers(dir string, o LayersOptions) (*Layers, error) {
 	if o.Concurrency == 0 {
 		o.Concurrency = runtime.GOMAXPROCS(0)
 	}
-	l := &Layers{dir: dir, options: o, slots: make(chan struct{}, o.Concurrency)}
+	l := &Layers{dir: dir, options: o, slots: make(chan struct{}, o.Concurrency), boot: sync.OnceValue(bootID)}
 	if err := os.MkdirAll(filepath.Join(dir, holdersName), 0o700); err != nil {
 		return nil, fmt.Errorf("the folder for layers: %w", err)
 	}
@@ -67,7 +68,7 @@ func (l *Layers) Get(chain digest.Digest) (Layer, error) {
 		err = fmt.Errorf("%s: it is layer %s", dir, r.ChainID)
 	}
 	if err == nil {
-		err = r.trust(dir)
+		err = r.trust(dir, l.boot)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

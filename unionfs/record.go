@@ -69,8 +69,8 @@ func (r record) write(dir string) error {
 }
 
 // trust counts a layer that was made before the machine was started.
-func (r record) trust(dir string) error {
-	if r.Boot == "" || r.Boot == bootID() {
+func (r record) trust(dir string, boot func() string) error {
+	if r.Boot == "" || r.Boot == boot() {
 		return nil
 	}
 	found, err := count(filepath.Join(dir, filesName))
