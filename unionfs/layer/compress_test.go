@@ -188,7 +188,7 @@ func TestStream(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, result, err)
 		}
 	}
-	s := newStream(t.Context(), bytes.NewReader(whole))
+	s := newStream(t.Context(), bytes.NewReader(whole), 1<<30)
 	_, err := io.ReadFull(s, make([]byte, 10))
 	must(t, err)
 	must(t, s.Close())
@@ -203,6 +203,25 @@ func TestStream(t *testing.T) {
 	if !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// TestEndless refuses an archive that doesn't end, as one of zeros compressed to nothing would seem.
+func TestEndless(t *testing.T) {
+	o := owned()
+	o.Limits = Limits{Bytes: 1 << 20, Entries: 10}
+	_, err := Unpack(t.Context(), t.TempDir(), zeros{}, o)
+	if err == nil || !strings.Contains(err.Error(), "the archive has more than 1089536 bytes") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// zeros is an endless reader.
+type zeros struct{}
+
+// Read reads zeros.
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // stuck is a reader that never has anything.

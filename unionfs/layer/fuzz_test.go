@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,24 +27,67 @@ func FuzzUnpack(f *testing.F) {
 	}
 	f.Add(sparseArchive(f))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		above := t.TempDir()
-		folder, outside := filepath.Join(above, "folder"), filepath.Join(above, "out")
-		must(t, os.Mkdir(folder, 0o755))
-		write(t, filepath.Join(outside, "victim"), "precious")
-		before := manifest(t, outside)
-		o := owned()
-		o.SkipDevices, o.Limits = true, Limits{Bytes: 1 << 20, Entries: 100}
-		_, err := Unpack(t.Context(), folder, bytes.NewReader(data), o)
-		if diff := cmp.Diff(before, manifest(t, outside)); diff != "" {
-			t.Fatalf("outside of the folder: %s", diff)
-		}
-		if names, e := os.ReadDir(above); e != nil || len(names) != 2 {
-			t.Fatalf("beside the folder: %v, %v", names, e)
-		}
-		if err == nil {
-			again(t, folder)
-		}
+		contained(t, data)
 	})
+}
+
+// FuzzEntries unpacks archives of any entries, so that no time is lost with wrong check sums. A line of the input is an entry: a letter for its
+// kind, its name, a blank and a link's target or a file's content.
+func FuzzEntries(f *testing.F) {
+	for _, seed := range []string{
+		"0a/b content\n1c a/b\n2d ../out\n0d/victim evil",
+		"5a\n0.wh.a\n0a/.wh..wh..opq\n6f\n0.wh.f",
+		"2a .\n0a/a/a/.wh.b\n0/x/../y\n2b /\n0b/c",
+		"0.wh.a\n0a/b\n2a c\n5c\n0a/d\n1e a",
+		"2a b\n2b a\n1c a\n0c/d\n5a\n1a/x b",
+		"3null\n4block\n7a x\nga\nxa\n5.\n0..wh.a",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, script string) {
+		var data bytes.Buffer
+		w := tar.NewWriter(&data)
+		for line := range strings.SplitSeq(script, "\n") {
+			if line == "" {
+				continue
+			}
+			name, rest, _ := strings.Cut(line[1:], " ")
+			h := &tar.Header{Name: name, Typeflag: line[0], Mode: 0o644}
+			if h.Typeflag == tar.TypeReg {
+				h.Size = int64(len(rest))
+			} else {
+				h.Linkname = rest
+			}
+			if w.WriteHeader(h) == nil && h.Size > 0 {
+				_, err := w.Write([]byte(rest))
+				must(t, err)
+			}
+		}
+		must(t, w.Close())
+		contained(t, data.Bytes())
+	})
+}
+
+// contained unpacks an archive and looks around.
+func contained(t *testing.T, data []byte) {
+	t.Helper()
+	above := t.TempDir()
+	folder, outside := filepath.Join(above, "folder"), filepath.Join(above, "out")
+	must(t, os.Mkdir(folder, 0o755))
+	write(t, filepath.Join(outside, "victim"), "precious")
+	before := manifest(t, outside)
+	o := owned()
+	o.SkipDevices, o.Limits = true, Limits{Bytes: 1 << 20, Entries: 100}
+	_, err := Unpack(t.Context(), folder, bytes.NewReader(data), o)
+	if diff := cmp.Diff(before, manifest(t, outside)); diff != "" {
+		t.Fatalf("outside of the folder: %s", diff)
+	}
+	if names, e := os.ReadDir(above); e != nil || len(names) != 2 {
+		t.Fatalf("beside the folder: %v, %v", names, e)
+	}
+	if err == nil {
+		again(t, folder)
+	}
 }
 
 // sparseArchive is GNU tar's of a file with holes, or empty without GNU tar.

@@ -37,7 +37,7 @@ type Range struct {
 
 // Limits are what Unpack takes at most; 0 means the default in parentheses.
 type Limits struct {
-	// Bytes are those of all files together, holes included (1 TiB).
+	// Bytes are those of all files together, holes included (1 TiB). The archive may have 4 KiB for each entry besides.
 	Bytes int64
 	// Entries of the archive (5 million).
 	Entries int
@@ -65,6 +65,9 @@ const (
 	defaultXattrs  = 256 << 10
 )
 
+// headerBytes is room for what tar adds to the content of an entry: its header, one with PAX records, and padding.
+const headerBytes = 4 << 10
+
 // withDefaults has numbers for all limits.
 func (l Limits) withDefaults() Limits {
 	if l.Bytes == 0 {
@@ -78,6 +81,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	return l
 }
+
+// stream is how many bytes an archive has at most, with what follows its last entry.
+func (l Limits) stream() int64 { return l.Bytes + int64(l.Entries)*headerBytes }
 
 // mapped says whether owners have other numbers on disk.
 func (o *Options) mapped() bool { return len(o.UIDs)+len(o.GIDs) > 0 }

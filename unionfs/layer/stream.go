@@ -5,6 +5,7 @@ package layer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 
@@ -29,19 +30,21 @@ type stream struct {
 	free    chan []byte // blocks to read into
 	read    chan block  // from the reader
 	hashed  chan block  // from the hasher
+	limit   int64       // of bytes
 	stop    context.CancelFunc
 	digest  hash.Hash // the hasher's, until hashed is closed
 	current block
 	used    int // bytes of current that were read
 }
 
-// newStream starts to read. Close it.
-func newStream(ctx context.Context, r io.Reader) *stream {
+// newStream starts to read an archive of at most so many bytes. Close it.
+func newStream(ctx context.Context, r io.Reader, limit int64) *stream {
 	ctx, stop := context.WithCancel(ctx)
 	s := &stream{
 		free:   make(chan []byte, blocks),
 		read:   make(chan block, blocks),
 		hashed: make(chan block, blocks),
+		limit:  limit,
 		stop:   stop,
 		digest: digest.Canonical.Hash(),
 	}
@@ -56,7 +59,7 @@ func newStream(ctx context.Context, r io.Reader) *stream {
 // readAhead fills free blocks until the archive ends or somebody stops the stream.
 func (s *stream) readAhead(ctx context.Context, r io.Reader) {
 	defer close(s.read)
-	for {
+	for total := int64(0); ; {
 		select {
 		case <-ctx.Done():
 			s.read <- block{err: context.Cause(ctx)}
@@ -66,6 +69,9 @@ func (s *stream) readAhead(ctx context.Context, r io.Reader) {
 				buffer = make([]byte, blockSize)
 			}
 			n, err := fill(ctx, r, buffer)
+			if total += int64(n); total > s.limit {
+				err = fmt.Errorf("the archive has more than %d bytes", s.limit)
+			}
 			s.read <- block{data: buffer[:n], err: err}
 			if err != nil {
 				return

@@ -36,7 +36,7 @@ func Unpack(ctx context.Context, dir string, r io.Reader, o Options) (result Res
 	if err := u.start(); err != nil {
 		return Result{}, fmt.Errorf("unpack a layer into %s: %w", dir, err)
 	}
-	s := newStream(ctx, r)
+	s := newStream(ctx, r, o.Limits.stream())
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if err := u.unpack(ctx, s); err != nil {
 		return Result{}, fullDisk(dir, err)
