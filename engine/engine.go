@@ -17,6 +17,8 @@ import (
 	"stave/engine/images"
 	"stave/registry"
 	"stave/unionfs"
+	"stave/unionfs/btrfs"
+	"stave/unionfs/fuse"
 	"stave/unionfs/vfs"
 )
 
@@ -69,13 +71,13 @@ type Driver interface {
 	Supported(dir string) error
 }
 
-// Drivers are the drivers that there are, in the order in which they are tried.
+// Drivers are the drivers that there are, in the order in which they are tried. Copies always work: what comes behind them is only
+// taken where it is asked for.
 func Drivers() []Driver {
-	return []Driver{overlay(), vfs.Driver{}}
+	// Root of a user namespace only may not set the marks of a real root.
+	ordinary := !cgroups.Root()
+	return []Driver{unionfs.Overlay{UserXattr: ordinary}, btrfs.Driver{}, vfs.Driver{}, fuse.Driver{UserXattr: ordinary}}
 }
-
-// overlay is the kernel's, with the marks of an ordinary user where the caller is root of a user namespace only.
-func overlay() Driver { return unionfs.Overlay{UserXattr: !cgroups.Root()} }
 
 // findDriver returns a driver by its name.
 func findDriver(name string) (Driver, error) {

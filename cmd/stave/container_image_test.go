@@ -266,3 +266,47 @@ ls "$state/containers" "$state/run" | grep -v :
 		t.Errorf("left: %q", lines[len(want)+1:])
 	}
 }
+
+// TestDriversOfContainers takes a container through its life with each driver: what it wrote is exported and committed while it runs and
+// after it, and when it has ended the host has no mount of it.
+func TestDriversOfContainers(t *testing.T) {
+	witness.Need(t, "root", "command:busybox", "filesystem:overlay")
+	state := imageState(t)
+	for _, driver := range []string{"overlay", "vfs", "fuse-overlayfs"} {
+		t.Run(driver, func(t *testing.T) {
+			if driver == "fuse-overlayfs" {
+				witness.Need(t, "command:fuse-overlayfs", "filesystem:fuse")
+			}
+			name := "box-" + driver
+			c := staveIn(state, "--storage-driver", driver, "run", "--name", name, "-u", "0", "box", "sh", "-c", "echo new >/etc/new; rm /etc/group; echo ready; read -r line; exit 6")
+			p := sitDown(t, c)
+			p.until("ready")
+			check := func(image string) {
+				t.Helper()
+				if got := inState(t, state, "export", name); !strings.Contains(got.out, "new\n") || strings.Contains(got.out, "extra:x:77") {
+					t.Errorf("the export holds the new file: %v, the removed one: %v; %s", strings.Contains(got.out, "new\n"), strings.Contains(got.out, "extra:x:77"), got.err)
+				}
+				if got := inState(t, state, "commit", name, image); got.code != 0 {
+					t.Error(got.err)
+				}
+				if got := inState(t, state, "run", "--rm", image, "sh", "-c", "ls /etc"); got.out != "new\npasswd\n" {
+					t.Errorf("a container of the commit has in /etc %q; %s", got.out, got.err)
+				}
+			}
+			check("while-" + driver)
+			p.types("go on\r")
+			if code := p.leave(); code != 6 {
+				t.Errorf("exit code %d", code)
+			}
+			check("after-" + driver)
+			for _, m := range witness.Mounts(t, os.Getpid()) {
+				if strings.HasPrefix(m.Point, state) {
+					t.Errorf("the host has a mount of a container that has ended: %v", m)
+				}
+			}
+			if got := inState(t, state, "rm", name); got.code != 0 || len(foldersIn(t, state)) > 0 {
+				t.Errorf("rm: %s; left: %q", got.err, foldersIn(t, state))
+			}
+		})
+	}
+}

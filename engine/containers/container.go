@@ -90,7 +90,21 @@ func (c *Container) Exited(ctx context.Context, code int, why error) error {
 	if c.AutoRemove {
 		return c.destroy(ctx)
 	}
-	return c.write(c.dir)
+	return errors.Join(c.rest(), c.write(c.dir))
+}
+
+// rester is a driver that keeps something for containers that run, such as a mount with a process that serves it.
+type rester interface {
+	Rest(s unionfs.Stack) error
+}
+
+// rest takes away what only a container that runs needs of its driver.
+func (c *Container) rest() error {
+	driver, err := c.store.driver(c.Driver)
+	if r, ok := driver.(rester); ok && err == nil {
+		err = r.Rest(unionfs.Stack{Dir: c.dir, ReadOnly: c.ReadOnly})
+	}
+	return err
 }
 
 // recover looks at a container that nobody attends, and whose lock is the caller's: one that was being made or that removes itself goes,
@@ -159,7 +173,7 @@ func (c *Container) Kill(ctx context.Context) error {
 func (c *Container) lost() error {
 	const unknown = 255
 	c.Status, c.ExitCode, c.Error = Exited, unknown, "the stave that ran the container was killed, and its exit code with it"
-	return c.write(c.dir)
+	return errors.Join(c.rest(), c.write(c.dir))
 }
 
 // ImageView returns a path at which this process sees what the container's root file system is without what was written, until
@@ -179,7 +193,24 @@ func (c *Container) View(ctx context.Context) (path string, release func() error
 	if err != nil {
 		return "", nil, err
 	}
-	return driver.View(ctx, stack)
+	if c.Status == Running && driver.Name() == (unionfs.Overlay{}).Name() {
+		// The kernel does not keep two mounts with one upper folder in step: here it is the top one of those that are read only.
+		stack.Layers = append(stack.Layers, unionfs.Layer{Path: filepath.Join(c.dir, "diff")})
+		stack.ReadOnly = true
+	}
+	path, done, err := driver.View(ctx, stack)
+	if err != nil {
+		return "", nil, err
+	}
+	return path, func() error { return errors.Join(done(), c.restUnlessRunning()) }, nil
+}
+
+// restUnlessRunning is rest after a look at a container.
+func (c *Container) restUnlessRunning() error {
+	if c.Status == Running {
+		return nil
+	}
+	return c.rest()
 }
 
 // Changes writes what was written in the container as a layer: an uncompressed tar with OCI whiteouts.
@@ -188,7 +219,7 @@ func (c *Container) Changes(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return driver.Changes(ctx, stack, w)
+	return errors.Join(driver.Changes(ctx, stack, w), c.restUnlessRunning())
 }
 
 // Remove removes the container and all it wrote. One that runs is refused.

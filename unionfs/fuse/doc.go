@@ -4,7 +4,7 @@
 // that don't let an ordinary user mount an overlay, or file systems that overlay refuses.
 //
 // The folders are those of [unionfs.Overlay]. The mount is there for all to see, at "merged" in the container's folder, with a
-// process that serves it, from Prepare to Remove. It outlives the process that prepared it, however that ends. When it was
+// process that serves it, from Prepare to Rest or Remove. It outlives the process that prepared it, however that ends. When it was
 // the server that died, or the machine, the next Prepare mounts anew.
 //
 // What was written is found by comparing all files with those of the layers, for the upper folder has marks of the program's own.

@@ -100,6 +100,14 @@ func (d Driver) Changes(ctx context.Context, s unionfs.Stack, w io.Writer) (err 
 	return layer.Diff(ctx, w, old, now, layer.Options{UserXattr: d.UserXattr})
 }
 
+// Rest ends the mount of a container that has ended; the next Prepare or View mounts again.
+func (Driver) Rest(s unionfs.Stack) error {
+	if err := unmount(filepath.Join(s.Dir, "merged")); err != nil {
+		return fmt.Errorf("fuse-overlayfs: %w", err)
+	}
+	return nil
+}
+
 // Remove ends the mounts, and with them their servers, and removes the folders.
 func (d Driver) Remove(ctx context.Context, s unionfs.Stack) error {
 	views, err := filepath.Glob(filepath.Join(s.Dir, "views", "*", "root"))
