@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench times stave beside the programs that do the same work, and prints one table.
+// Command bench times stave beside the programs that do the same work, and prints two tables: of containers and of images.
 //
-//	bench [-rounds N] [-bin FOLDER]
+//	bench [-table containers|images|all] [-rounds N] [-image-rounds N] [-bin FOLDER] [-cache FOLDER]
 //
 // A shared machine has quick and slow minutes. So the programs take turns: each round runs every one
 // of them once, and what is compared are medians over all rounds, as ratios. A time goes from before
 // the fork to the end of wait4(2), and includes all that the program does for its user: start, making
 // the container, running /bin/true in it, taking everything down. Processor times are those of
 // wait4(2): the program's own and of the processes that it waited for.
+//
+// # Containers
 //
 // The container is the one that "runc spec" describes, without a terminal, and its root file system
 // holds a static busybox. The peers:
@@ -31,7 +33,22 @@
 // All three runtimes keep their containers in /run, which is a tmpfs here as on nearly every machine, whatever this one has:
 // they are started in a mount namespace that is made once (view_linux.go).
 //
-// A peer that is not installed, or can't run the bundle, is named and left out. Everything that is
+// # Images
+//
+// The image has ten layers, made of the first files of this machine's /usr, 100 MB each before gzip; it is kept in the folder cache. A
+// docker-registry (Debian's) serves it on loopback. Each program begins without anything of the image. What it reads is in the
+// page cache before, and the file system has nothing to write any more (syncfs(2)); what it writes goes below TMPDIR, which is best on
+// a file system that nobody else uses, such as a tmpfs.
+//
+//   - "only unpacks" is a pull when all blobs are in the store already: it asks the registry for the manifest, finds the blobs and
+//     unpacks them. umoci raw unpack does this with a layout, podman pull oci: as well, having copied the layers;
+//   - stave pull --unpack=false and skopeo copy fetch the blobs into a layout;
+//   - stave pull and podman pull fetch and unpack.
+//
+// The memory is the largest resident set (getrusage(2), ru_maxrss) of the program or a child of it. stave images lists a store of 1,000
+// images.
+//
+// A peer that is not installed, or can't do the work, is named and left out. Everything else that is
 // made lies in one temporary folder, which is removed. It needs root.
 //
 // Read first: main.go, then table.go.

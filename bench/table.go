@@ -13,6 +13,7 @@ import (
 type sample struct {
 	wall         time.Duration // from before the fork to the end of wait4(2)
 	user, system time.Duration // processor time, with that of its children
+	peak         int64         // bytes of memory at most, of the program or a child that it waited for
 }
 
 // median returns the middle of the values that pick takes from samples, or the mean of the two in the

@@ -59,6 +59,25 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// TestAgainst checks that the quickest of the peers counts, and that one that was left out does not.
+func TestAgainst(t *testing.T) {
+	list := []*subject{{name: "slow", samples: samples(4)}, {name: "quick", samples: samples(3)}, {name: "left out"}}
+	got := against(list, []imageGoal{{"we", []string{"slow", "quick"}, 0.5}, {"we", []string{"left out", "slow"}, 0.5}, {"we", []string{"left out"}, 0.5}})
+	if diff := cmp.Diff([]goal{{"we", "quick", 0.5}, {"we", "slow", 0.5}, {"we", "left out", 0.5}}, got, cmp.AllowUnexported(goal{})); diff != "" {
+		t.Error("the peers differ (-want +got):\n", diff)
+	}
+}
+
+// TestLimits checks the promises without a peer, one reached and one not.
+func TestLimits(t *testing.T) {
+	list := []*subject{{name: stavePull, samples: []sample{{peak: 99e6}, {peak: 101e6}}}, {name: staveImages, samples: samples(90, 100, 300)}, {name: "other", samples: samples(1)}}
+	want := "memory of stave pull                                            100 MB    101 MB  not reached\n" +
+		"stave images of 1000                                         100.00 ms 100.00 ms  reached\n"
+	if diff := cmp.Diff(want, limits(list)); diff != "" {
+		t.Error("the promises differ (-want +got):\n", diff)
+	}
+}
+
 // TestHierarchies checks which machines have the mixed layout of cgroups.
 func TestHierarchies(t *testing.T) {
 	const (

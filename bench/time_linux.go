@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -53,6 +54,7 @@ func once(c *exec.Cmd) (sample, error) {
 	taken := sample{wall: time.Since(begin)}
 	if c.ProcessState != nil {
 		taken.user, taken.system = c.ProcessState.UserTime(), c.ProcessState.SystemTime()
+		taken.peak = c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss * 1024
 	}
 	return taken, err
 }
