@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stave/registry"
 	"stave/registry/archive"
@@ -111,6 +112,40 @@ func TestOldForm(t *testing.T) {
 			storetest.Same(t, again, again.Names()[0].Descriptor)
 		})
 	}
+}
+
+// TestNewForm reads what Docker from version 25 saves: both forms in one, where index.json has the full name in another annotation,
+// and with some image stores an index of which the other platforms are missing.
+func TestNewForm(t *testing.T) {
+	s := memory.New()
+	layer := string(pack(t, entry{name: "file", text: "text"}))
+	here := storetest.Sample(t, s, "linux/amd64", []byte(layer))
+	top := storetest.Index(t, s, here, storetest.Sample(t, memory.New(), "linux/arm64", []byte("elsewhere")))
+	image := fetched(t, s, here)
+	entries := []entry{{name: "oci-layout", text: `{"imageLayoutVersion":"1.0.0"}`}}
+	path := func(d digest.Digest) string { return "blobs/sha256/" + d.Encoded() }
+	for _, d := range []ocispec.Descriptor{top, here, image.Manifest.Config, image.Manifest.Layers[0]} {
+		data, err := registry.FetchAll(t.Context(), s, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, entry{name: path(d.Digest), text: string(data)})
+	}
+	entries = append(entries,
+		entry{name: "index.json", text: fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,
+			"annotations":{"io.containerd.image.name":"docker.io/library/new:1","org.opencontainers.image.ref.name":"1"}}]}`, top.MediaType, top.Digest, top.Size)},
+		entry{name: "manifest.json", text: fmt.Sprintf(`[{"Config":%q,"RepoTags":["new:1"],"Layers":[%q]}]`, path(image.Manifest.Config.Digest), path(image.Manifest.Layers[0].Digest))},
+		entry{name: "repositories", text: `{}`})
+	a := read(t, pack(t, entries...))
+	if names := a.Names(); len(names) != 1 || names[0].Name != "docker.io/library/new:1" || names[0].Descriptor.Annotations != nil {
+		t.Errorf("names: %+v", names)
+	}
+	dst := memory.New()
+	d, err := registry.Copy(t.Context(), dst, "x", a, "new:1", registry.CopyOptions{Sparse: true})
+	if err != nil || d.Digest != top.Digest {
+		t.Fatalf("copy: %s, %v", d.Digest, err)
+	}
+	storetest.Same(t, dst, here)
 }
 
 // TestHostile opens archives that want to lead out, round in circles, or into too much.
