@@ -134,7 +134,8 @@ func (c *Client) credential(ctx context.Context, q *request) (credentials.Creden
 		return credentials.Credential{}, nil
 	}
 	name := q.where.registry
-	if part := strings.Split(q.scope, ":"); len(part) == 3 && part[0] == "repository" {
+	scope, _, _ := strings.Cut(q.scope, " ") // the first is the one that it is about
+	if part := strings.Split(scope, ":"); len(part) == 3 && part[0] == "repository" {
 		name += "/" + part[1]
 	}
 	credential, err := c.Credentials(ctx, name)

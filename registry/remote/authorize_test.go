@@ -3,9 +3,11 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -28,6 +30,8 @@ type tokens struct {
 	revoked atomic.Int64 // tokens up to this number are refused
 	life    int          // in seconds
 	refuse  func(r *http.Request) bool
+	body    []byte // of the last upload
+	forgets bool   // a token is refused once an upload was opened with it
 }
 
 // serveTokens starts both on one server.
@@ -81,9 +85,13 @@ func (s *tokens) guard(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodHead:
 		w.WriteHeader(http.StatusNotFound)
 	case r.Method == http.MethodPost:
+		if s.forgets {
+			s.revoked.Store(s.number.Load())
+		}
 		w.Header().Set("Location", "/v2/app/blobs/uploads/1")
 		w.WriteHeader(http.StatusAccepted)
 	case r.Method == http.MethodPut:
+		s.body, _ = io.ReadAll(r.Body)
 		w.WriteHeader(http.StatusCreated)
 	default:
 		fmt.Fprint(w, `{"tags":["a"]}`)
@@ -154,6 +162,20 @@ func TestTokenIsRenewed(t *testing.T) {
 	ask(2, 0)                        // renewed without a refusal first
 	s.revoked.Store(2)
 	ask(3, 1) // renewed after one
+}
+
+// TestTokenEndsInUpload has a token end before the bytes are sent: they are sent again, from the beginning.
+func TestTokenEndsInUpload(t *testing.T) {
+	s := serveTokens(t)
+	s.forgets = true
+	text := random(1 << 20)
+	if err := repository(t, newClient(t), s.host()).Push(t.Context(), describe(text), bytes.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	wantBytes(t, s.body, text)
+	if n := s.count("PUT"); n != 2 {
+		t.Errorf("%d PUT", n)
+	}
 }
 
 func TestManyAskForOneToken(t *testing.T) {

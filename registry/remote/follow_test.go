@@ -3,8 +3,12 @@
 package remote
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -386,5 +390,58 @@ func TestMirrors(t *testing.T) {
 		if !strings.HasPrefix(line, "GET") && !strings.HasPrefix(line, "HEAD") {
 			t.Errorf("a mirror was asked to %s", line)
 		}
+	}
+}
+
+// TestScheme asks servers with and without TLS on this machine, over a connection that fails at first.
+func TestScheme(t *testing.T) {
+	plain := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"tags":["a"]}`) })
+	secure := &fake{}
+	secure.Server = httptest.NewUnstartedServer(secure.watch(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"tags":["a"]}`) }))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // what it thinks of clients without TLS
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	for name, c := range map[string]struct {
+		server *fake
+		want   string
+	}{"plain": {plain, "http"}, "secure": {secure, "https"}} {
+		client := newClient(t)
+		tries := 0
+		through := c.server.Client().Transport
+		client.Transport = transport(func(r *http.Request) (*http.Response, error) {
+			if tries++; tries == 1 {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return through.RoundTrip(r)
+		})
+		e := endpoint{host: c.server.host()}
+		client.scheme(t.Context(), e)
+		for range 2 {
+			if got := client.scheme(t.Context(), e); got != c.want {
+				t.Errorf("%s: got %s", name, got)
+			}
+		}
+		if err := tags(t.Context(), repository(t, client, c.server.host())); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSchemeMismatch asks a server without TLS that isn't allowed to be one.
+func TestSchemeMismatch(t *testing.T) {
+	plain := serve(t, func(http.ResponseWriter, *http.Request) {})
+	c := newClient(t)
+	c.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", plain.host())
+	}, DisableKeepAlives: true}
+	slept := &waits{}
+	c.Sleep = slept.sleep
+	err := tags(t.Context(), repository(t, c, "registry.example"))
+	if !errors.Is(err, http.ErrSchemeMismatch) || !strings.Contains(err.Error(), "allow plain http with registry.example by name") || len(slept.all) > 0 {
+		t.Errorf("got %v after waits of %v", err, slept.all)
+	}
+	c.PlainHTTP = []string{"registry.example"}
+	if err := tags(t.Context(), repository(t, c, "registry.example")); err == nil || !strings.Contains(err.Error(), "read the answer") {
+		t.Errorf("allowed: %v", err)
 	}
 }

@@ -110,20 +110,28 @@ func (c *Client) scheme(ctx context.Context, e endpoint) string {
 	return found
 }
 
-// probe asks a host with TLS and, if that is not what it speaks, without. It is sure if there was an answer.
+// probe asks a host with TLS and, if that is not what it speaks, without. It is sure if the answers say so.
 func (c *Client) probe(ctx context.Context, host string) (scheme string, sure bool) {
-	for _, scheme := range []string{"https", "http"} {
-		u := &url.URL{Scheme: scheme, Host: host, Path: "/v2/"}
-		response, err := c.send(ctx, &message{method: http.MethodGet, url: u})
-		if err == nil {
-			drain(response)
-			return scheme, true
+	ask := func(scheme string) (status int, err error) {
+		response, err := c.send(ctx, &message{method: http.MethodGet, url: &url.URL{Scheme: scheme, Host: host, Path: "/v2/"}})
+		if err != nil {
+			return 0, err
 		}
-		if refusedTLS(err) {
-			return scheme, true // it does speak TLS; what is wrong the real request will tell
-		}
+		drain(response)
+		return response.StatusCode, nil
 	}
-	return "http", false
+	_, err := ask("https")
+	switch {
+	case err == nil || refusedTLS(err):
+		return "https", true // what is wrong with a certificate the real request will tell
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "http", true
+	}
+	status, err := ask("http")
+	if err == nil && status == http.StatusBadRequest {
+		return "https", true // as servers say that want TLS; with TLS it was the connection that failed, or our certificate
+	}
+	return "http", err == nil
 }
 
 // refusedTLS says whether one of the two sides didn't like the other's certificate.

@@ -206,6 +206,9 @@ func (r *Repository) tag(ctx context.Context, d ocispec.Descriptor, ref string) 
 		return fmt.Errorf("%w: the digest of another manifest is no name for it", registry.ErrDigest)
 	}
 	m, ok := r.kept(d.Digest)
+	if ok && ref == d.Digest.String() {
+		return nil
+	}
 	if !ok {
 		var err error
 		if m, err = r.manifestAt(ctx, r.upstream(), d.Digest.String()); err != nil {

@@ -42,7 +42,7 @@ func (r *Repository) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCl
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", b.name, err)
 	}
-	b.body = response.Body
+	b.body, b.from = response.Body, response.Request.URL.Host
 	if response.Header.Get("Accept-Ranges") == "bytes" || response.StatusCode == http.StatusPartialContent {
 		return seekable{b}, nil
 	}
@@ -128,6 +128,7 @@ type blob struct {
 	open func(offset int64) (*http.Response, error)
 	wait func(try int, err error) error
 	body io.ReadCloser // nil between connections
+	from string        // the host of the connection
 	at   int64         // the next byte
 
 	hash   hash.Hash
@@ -156,7 +157,7 @@ func (b *blob) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, b.cut(err)
 		}
-		b.body = response.Body
+		b.body, b.from = response.Body, response.Request.URL.Host
 	}
 	n, err := b.body.Read(p[:min(int64(len(p)), b.d.Size-b.at)])
 	if b.hashed == b.at {
@@ -166,7 +167,7 @@ func (b *blob) Read(p []byte) (int, error) {
 	b.at += int64(n)
 	if err != nil && b.at < b.d.Size {
 		if err == io.EOF {
-			err = fmt.Errorf("%w: only %d of %d bytes came", registry.ErrDigest, b.at, b.d.Size)
+			err = fmt.Errorf("%w: %s gives only %d of %d bytes", registry.ErrDigest, b.from, b.at, b.d.Size)
 		}
 		return n, b.cut(err)
 	}
@@ -197,14 +198,14 @@ func (b *blob) finish() error {
 		n, _ := io.ReadFull(b.body, make([]byte, 1)) // that the connection is cut here does no harm
 		b.drop()
 		if n > 0 {
-			return fmt.Errorf("fetch %s: %w: more than %d bytes came", b.name, registry.ErrDigest, b.d.Size)
+			return fmt.Errorf("fetch %s: %w: %s gives more than %d bytes", b.name, registry.ErrDigest, b.from, b.d.Size)
 		}
 	}
 	if b.hashed < b.d.Size {
 		return io.EOF // after a seek
 	}
 	if got := digest.NewDigest(b.d.Digest.Algorithm(), b.hash); got != b.d.Digest {
-		return fmt.Errorf("fetch %s: %w: the bytes that came have %s", b.name, registry.ErrDigest, got)
+		return fmt.Errorf("fetch %s: %w: the bytes that %s gives have %s", b.name, registry.ErrDigest, b.from, got)
 	}
 	return io.EOF
 }

@@ -4,6 +4,7 @@ package remote
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -57,25 +58,31 @@ func backoff(try int) time.Duration {
 // passing says whether a failure may be over when the request is sent again.
 func passing(response *http.Response, err error) bool {
 	if err == nil {
-		switch response.StatusCode {
-		case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
-			http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			return true
-		}
-		return false
+		return busy(response.StatusCode)
 	}
 	var name *net.DNSError
 	var local *localError
+	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, errRefused), errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false
-	case refusedTLS(err), errors.As(err, &local):
+	case refusedTLS(err), errors.As(err, &record), errors.As(err, &local):
 		return false
 	case errors.As(err, &name):
 		return !name.IsNotFound
 	}
 	var answer *Error
 	return !errors.As(err, &answer) // a token service that said no was tried again already
+}
+
+// busy says whether a status is one of a server that may be better later.
+func busy(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }
 
 // retryAfter reads how long a server wants to be left alone: seconds, or a date.

@@ -4,6 +4,7 @@ package remote
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -46,14 +47,23 @@ func (c *Client) send(ctx context.Context, m *message) (*http.Response, error) {
 			err = cause // instead of "context canceled"
 		}
 		cancel(nil)
-		return nil, fmt.Errorf("%s %s: %w", m.method, address(m.url), err)
+		return nil, fmt.Errorf("%s %s: %w", m.method, address(m.url), explain(err, m.url.Host))
 	}
 	for _, warning := range response.Header.Values("Warning") {
 		c.notice(m.url.Host + " warns: " + warning)
 	}
 	response.Request = request // whatever the transport says
-	response.Body = &guarded{body: response.Body, guard: guard, ctx: ctx, cancel: cancel}
+	response.Body = &guarded{body: response.Body, guard: guard, cancel: cancel, cause: func() error { return context.Cause(ctx) }}
 	return response, nil
+}
+
+// explain says what to do about a server that doesn't speak TLS.
+func explain(err error, host string) error {
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
+		return fmt.Errorf("%w; if you trust the network, allow plain http with %s by name", http.ErrSchemeMismatch, host)
+	}
+	return err
 }
 
 // request makes the request of the standard library.
@@ -171,8 +181,8 @@ func (g *guard) end(bytes int) {
 type guarded struct {
 	body   io.ReadCloser
 	guard  *guard
-	ctx    context.Context // of this one request
 	cancel context.CancelCauseFunc
+	cause  func() error // why the request was ended from this side; nil if it wasn't
 }
 
 // Read reads from the server.
@@ -181,7 +191,7 @@ func (b *guarded) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	b.guard.end(n)
 	if err != nil && err != io.EOF {
-		if cause := context.Cause(b.ctx); cause != nil {
+		if cause := b.cause(); cause != nil {
 			err = cause
 		}
 	}

@@ -48,7 +48,7 @@ type upload struct {
 
 // Errors after which an upload goes on.
 var (
-	errGoOn    = errors.New("the registry has other bytes than it was thought to have")
+	errGoOn    = errors.New("the registry has to be asked what it has")
 	errRestart = errors.New("the upload has to begin again")
 )
 
@@ -77,7 +77,7 @@ func (r *Repository) pushBlob(ctx context.Context, d ocispec.Descriptor, s *sour
 			return err
 		}
 		r.client.notice(fmt.Sprintf("%s: %v; going on", r.object(d.Digest.String()), err))
-		if err := r.client.sleep(ctx, backoff(try)); err != nil {
+		if err := r.client.sleep(ctx, max(backoff(try), asked(err, r.client.now()))); err != nil {
 			u.cancel(ctx)
 			return err
 		}
@@ -86,6 +86,16 @@ func (r *Repository) pushBlob(ctx context.Context, d ocispec.Descriptor, s *sour
 		}
 		since = min(since, u.at)
 	}
+}
+
+// asked is how long a registry wants to be left alone, if not for too long.
+func asked(err error, now time.Time) time.Duration {
+	var answer *Error
+	if !errors.As(err, &answer) {
+		return 0
+	}
+	wait, _ := retryAfter(answer.retryAfter, now)
+	return min(wait, maxAsked)
 }
 
 // resume asks the registry what it has of an upload that was cut, and begins another one if this is of no use any more.
@@ -220,8 +230,8 @@ func (u *upload) send(ctx context.Context, q *request, statuses ...int) (*http.R
 	var answer *Error
 	if errors.As(err, &answer) {
 		switch {
-		case answer.Status == http.StatusRequestedRangeNotSatisfiable:
-			return nil, fmt.Errorf("%w: %w", errGoOn, err) // bytes that were under way came after it was asked what it has
+		case answer.Status == http.StatusRequestedRangeNotSatisfiable, busy(answer.Status):
+			return nil, fmt.Errorf("%w: %w", errGoOn, err) // bytes that were under way may come after it was asked what it has
 		case answer.Status == http.StatusNotFound, answer.has("BLOB_UPLOAD_INVALID"), answer.has("BLOB_UPLOAD_UNKNOWN"):
 			return nil, fmt.Errorf("%w: %w", errRestart, err)
 		case answer.Status == http.StatusRequestEntityTooLarge:

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
@@ -28,9 +29,9 @@ type sessions struct {
 	blobs   map[string][]byte // by digest
 	forget  bool              // a session that was cut is lost
 	silent  bool              // the state of a session is not told
-	short   bool              // the last byte that came is not counted
 	least   string            // OCI-Chunk-Min-Length
 	mount   int               // status of an answer to a mount
+	busy    int               // how many bodies are answered with 503
 }
 
 // serveSessions starts such a registry.
@@ -65,6 +66,11 @@ func (s *sessions) handle(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodDelete:
 		delete(s.uploads, name)
 		w.WriteHeader(http.StatusNoContent)
+	case s.busy > 0 && r.ContentLength > 0:
+		s.busy--
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(http.StatusServiceUnavailable)
 	case r.Method == http.MethodPatch:
 		s.take(r, name)
 		s.state(w, name, http.StatusAccepted)
@@ -83,9 +89,6 @@ func (s *sessions) take(r *http.Request, name string) {
 		part, _ := io.ReadAll(io.LimitReader(r.Body, int64(s.cuts[0])))
 		s.cuts = s.cuts[1:]
 		s.uploads[name] = append(s.uploads[name], part...)
-		if s.short && len(part) > 0 {
-			s.uploads[name] = s.uploads[name][:len(s.uploads[name])-1]
-		}
 		if s.forget {
 			delete(s.uploads, name)
 		}
@@ -145,6 +148,7 @@ func TestPush(t *testing.T) {
 		"cut again and again":  {size: 8 * mega, cuts: []int{mega, mega + 1, 2 * mega}, want: "POST PUT GET PATCH GET PATCH GET PATCH PUT"},
 		"cut chunk":            {size: 4 * mega, chunk: 2 * mega, cuts: []int{mega}, want: "POST PATCH GET PATCH PATCH PUT"},
 		"cut at once":          {size: 4 * mega, cuts: []int{0}, want: "POST PUT GET PUT"},
+		"busy":                 {size: mega, set: func(s *sessions) { s.busy = 2 }, want: "POST PUT GET PUT GET PUT"},
 		"lost session":         {size: 4 * mega, cuts: []int{mega}, set: func(s *sessions) { s.forget = true }, want: "POST PUT GET POST PUT"},
 		"unknown state":        {size: 4 * mega, cuts: []int{mega}, set: func(s *sessions) { s.silent = true }, want: "POST PUT GET POST PUT"},
 	} {
@@ -154,6 +158,8 @@ func TestPush(t *testing.T) {
 				c.set(s)
 			}
 			client := newClient(t)
+			slept := &waits{}
+			client.Sleep = slept.sleep
 			client.ChunkSize = int64(c.chunk)
 			text := random(c.size)
 			d := describe(text)
@@ -163,6 +169,9 @@ func TestPush(t *testing.T) {
 			wantBytes(t, s.blobs[d.Digest.String()], text)
 			if diff := cmp.Diff(c.want, s.methods()); diff != "" {
 				t.Error(diff)
+			}
+			if name == "busy" && slept.all[0] != 7*time.Second {
+				t.Errorf("waited %v", slept.all)
 			}
 		})
 	}
