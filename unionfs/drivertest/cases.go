@@ -4,6 +4,7 @@ package drivertest
 
 import (
 	"archive/tar"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -60,6 +61,8 @@ func (w *world) second(below unionfs.Layer) unionfs.Layer {
 // testOperations does single operations to an image's files, each in a container of its own, and holds the result against the same in
 // a plain directory; then against the same as a layer of an image.
 func testOperations(t *testing.T, s Suite) {
+	w := newWorld(t, s)
+	base := w.base()
 	for name, list := range map[string][]Operation{
 		"nothing":                        nil,
 		"write over":                     {{Verb: "write", Path: "etc/passwd", To: "new"}},
@@ -93,13 +96,13 @@ func testOperations(t *testing.T, s Suite) {
 		"delete all":                     {{Verb: "remove", Path: "etc"}, {Verb: "remove", Path: "bin"}, {Verb: "remove", Path: "tmp"}, {Verb: "remove", Path: "one"}, {Verb: "remove", Path: "two"}},
 		"names like overlay's and OCI's": {{Verb: "write", Path: "wh.x", To: "x"}, {Verb: "mkdir", Path: ".whx"}},
 	} {
-		t.Run(name, func(t *testing.T) { checkOperations(t, s, list) })
+		t.Run(name, func(t *testing.T) { w.in(t).checkOperations(base, list) })
 	}
 	t.Run("as root", func(t *testing.T) {
 		if s.Layer.SkipOwners {
 			t.Skip("an ordinary user has one identity and makes no devices")
 		}
-		checkOperations(t, s, []Operation{
+		w.in(t).checkOperations(base, []Operation{
 			{Verb: "chown", Path: "etc/passwd", N: 77},
 			{Verb: "chown", Path: "etc/link", N: 78},
 			{Verb: "chown", Path: "etc/deep", N: 79},
@@ -113,11 +116,11 @@ func testOperations(t *testing.T, s Suite) {
 }
 
 // checkOperations does operations to a container of one layer and to a plain directory.
-func checkOperations(t *testing.T, s Suite, list []Operation) {
-	w := newWorld(t, s)
-	c := w.container(w.base())
-	model := filepath.Join(w.dir, "model")
-	w.plain(c.Layers, model)
+func (w *world) checkOperations(base unionfs.Layer, list []Operation) {
+	w.Helper()
+	c := w.container(base)
+	model := filepath.Join(w.dir, fmt.Sprint("model", *w.count))
+	command(w, "cp", "-a", "--", base.Path, model) // no code of ours has a part in it
 	w.within(c, func(root string) {
 		w.equal("before", Look(w, model, true), Look(w, root, true))
 		for _, o := range list {
@@ -148,15 +151,6 @@ func (w *world) committed(c unionfs.Stack) []unionfs.Layer {
 	return layers
 }
 
-// plain makes a plain directory of layers' archives: by unpacking them with cp(1), so that no code of ours has a part in it.
-func (w *world) plain(layers []unionfs.Layer, dir string) {
-	w.Helper()
-	if len(layers) != 1 {
-		w.Fatal("a layer without whiteouts is wanted")
-	}
-	command(w, "cp", "-a", "--", layers[0].Path, dir)
-}
-
 // testReadOnly checks that nobody writes to a read-only root, of no, one and two layers, and that whiteouts show in none.
 func testReadOnly(t *testing.T, s Suite) {
 	w := newWorld(t, s)
@@ -170,8 +164,7 @@ func testReadOnly(t *testing.T, s Suite) {
 		"two":  {[]unionfs.Layer{base, w.second(base)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := *w
-			w.T = t
+			w := w.in(t)
 			stack := w.container(c.layers...)
 			stack.ReadOnly = true
 			w.within(stack, func(root string) {

@@ -20,6 +20,9 @@ const diskSize = 320 << 20
 // devices the test is skipped. Test binaries that run as root have a mount namespace of their own.
 func Disk(t *testing.T, kind string) func(*testing.T) string {
 	t.Helper()
+	if os.Getenv(stackVariable) != "" {
+		return nil // a process that is to be killed works on the disk that its parent made
+	}
 	dir := t.TempDir()
 	image, point := filepath.Join(dir, "image"), filepath.Join(dir, "mounted")
 	f, err := os.Create(image)

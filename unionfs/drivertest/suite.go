@@ -70,13 +70,13 @@ type world struct {
 	Suite
 	dir    string
 	layers *unionfs.Layers
-	count  int // of containers
+	count  *int // of containers
 }
 
 // newWorld makes an empty one.
 func newWorld(t *testing.T, s Suite) *world {
 	t.Helper()
-	w := &world{T: t, Suite: s, dir: s.Folder(t)}
+	w := &world{T: t, Suite: s, dir: s.Folder(t), count: new(int)}
 	var err error
 	if w.layers, err = unionfs.OpenLayers(filepath.Join(w.dir, "layers"), unionfs.LayersOptions{Layer: s.Layer}); err != nil {
 		t.Fatal(err)
@@ -84,11 +84,18 @@ func newWorld(t *testing.T, s Suite) *world {
 	return w
 }
 
+// in is the same world for another test.
+func (w *world) in(t *testing.T) *world {
+	other := *w
+	other.T = t
+	return &other
+}
+
 // container makes the folder of a new container on layers. It is removed with the test.
 func (w *world) container(layers ...unionfs.Layer) unionfs.Stack {
 	w.Helper()
-	w.count++
-	s := unionfs.Stack{Layers: layers, Dir: filepath.Join(w.dir, "containers", strconv.Itoa(w.count))}
+	*w.count++
+	s := unionfs.Stack{Layers: layers, Dir: filepath.Join(w.dir, "containers", strconv.Itoa(*w.count))}
 	if err := os.MkdirAll(s.Dir, 0o711); err != nil {
 		w.Fatal(err)
 	}
