@@ -21,7 +21,7 @@ import (
 )
 
 // encode writes JSON.
-func encode(t *testing.T, v any) []byte {
+func encode(t testing.TB, v any) []byte {
 	t.Helper()
 	data, err := json.Marshal(v)
 	if err != nil {

@@ -23,14 +23,17 @@ func (s *sizes) of(chain digest.Digest, packed int64) int64 {
 		return packed
 	}
 	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	if size, ok := s.known[chain]; ok {
+	size, ok := s.known[chain]
+	s.mutex.Unlock()
+	if ok {
 		return size
 	}
-	size := packed
-	if layer, err := s.layers.Get(chain); err == nil {
+	size = packed
+	if layer, err := s.layers.Get(chain); err == nil { // not under the lock: others read other layers meanwhile
 		size = layer.Size
 	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
 	s.known[chain] = size
 	return size
 }
