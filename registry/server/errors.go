@@ -13,7 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// The codes of the specification ("Error Codes"). pageInvalid and unknown are what the distribution project has for what the
+// The codes of the specification ("Error Codes"). The last two are what the distribution project has for what the
 // specification has no code for.
 const (
 	codeBlobUnknown         = "BLOB_UNKNOWN"
@@ -28,6 +28,7 @@ const (
 	codeSizeInvalid         = "SIZE_INVALID"
 	codeTagInvalid          = "TAG_INVALID"
 	codeUnauthorized        = "UNAUTHORIZED"
+	codeDenied              = "DENIED"
 	codeUnsupported         = "UNSUPPORTED"
 	codePageInvalid         = "PAGINATION_NUMBER_INVALID"
 	codeUnknown             = "UNKNOWN"

@@ -186,6 +186,25 @@ func TestForeignFolder(t *testing.T) {
 	r.want(200, "", "GET", "/v2/a/manifests/"+d.String(), "")
 }
 
+// TestRememberedIndex changes an index whose file is old enough to be remembered.
+func TestRememberedIndex(t *testing.T) {
+	r := start(t, Options{})
+	one := r.push("a", "latest", "one")
+	age(t, r.root)
+	for range 2 {
+		if got := r.want(200, "", "GET", "/v2/a/manifests/latest", ""); got.header.Get("Docker-Content-Digest") != one.String() {
+			t.Errorf("before: %v", got.header)
+		}
+	}
+	if n := len(r.server.indexes.of); n != 1 {
+		t.Errorf("%d indexes are remembered", n)
+	}
+	two := r.push("a", "latest", "two")
+	if got := r.want(200, "", "GET", "/v2/a/manifests/latest", ""); got.header.Get("Docker-Content-Digest") != two.String() {
+		t.Errorf("after: %v", got.header)
+	}
+}
+
 // FuzzManifest looks for a manifest that is taken though it could be read in two ways, or has descriptors that are none.
 func FuzzManifest(f *testing.F) {
 	f.Add(ocispec.MediaTypeImageManifest, []byte(`{"schemaVersion":2,"config":{"mediaType":"x","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0}}`))

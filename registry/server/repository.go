@@ -24,7 +24,8 @@ type repository struct {
 	name string
 	dir  string
 	// busy is held shared by a request that relies on blobs to stay or adds some, and alone by what removes blobs. Some repositories share one.
-	busy *sync.RWMutex
+	busy  *sync.RWMutex
+	known *indexes
 }
 
 // uploadsFolder holds the uploads of a repository.
@@ -36,18 +37,32 @@ func (s *Server) repository(name string) *repository {
 	for _, c := range []byte(name) {
 		sum = sum*31 + int(c)
 	}
-	return &repository{name: name, dir: filepath.Join(s.root, folderOf(name)), busy: &s.busy[uint(sum)%uint(len(s.busy))]}
+	return &repository{name: name, dir: filepath.Join(s.root, folderOf(name)), busy: &s.busy[uint(sum)%uint(len(s.busy))], known: &s.indexes}
 }
 
-// index reads the index of a repository. One that doesn't exist is refused as unknown.
+// index is the index of a repository, which the caller does not change. One that doesn't exist is refused as unknown.
 func (r *repository) index() (ocispec.Index, error) {
+	file := filepath.Join(r.dir, ocispec.ImageIndexFile)
+	info, err := os.Stat(file)
+	if err != nil {
+		return ocispec.Index{}, missing(err, nameUnknown(r.name))
+	}
+	if index, known := r.known.get(r.dir, info); known {
+		return index, nil
+	}
+	index, err := r.readIndex()
+	if err == nil {
+		r.known.put(r.dir, info, index)
+	}
+	return index, err
+}
+
+// readIndex reads the index.
+func (r *repository) readIndex() (ocispec.Index, error) {
 	var index ocispec.Index
 	text, err := os.ReadFile(filepath.Join(r.dir, ocispec.ImageIndexFile))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return index, nameUnknown(r.name)
-	}
 	if err != nil {
-		return index, err
+		return index, missing(err, nameUnknown(r.name))
 	}
 	if err := json.Unmarshal(text, &index); err != nil {
 		return index, fmt.Errorf("%s: %w", filepath.Join(r.dir, ocispec.ImageIndexFile), err)
@@ -65,7 +80,7 @@ func (r *repository) update(change func(*ocispec.Index) error) error {
 	if err := flock(lock, unix.LOCK_EX); err != nil {
 		return err
 	}
-	index, err := r.index()
+	index, err := r.readIndex()
 	if unknown := new(refusal); errors.As(err, &unknown) {
 		index = ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}}
 		index.SchemaVersion = 2

@@ -49,7 +49,9 @@ type Server struct {
 	tokens   tokens
 	count    counters
 	subjects subjects
+	indexes  indexes
 	log      accessLog
+	crossing http.CrossOriginProtection
 	busy     [64]sync.RWMutex
 
 	lock    sync.Mutex
@@ -187,6 +189,9 @@ func (s *Server) serve(w *tap, r *http.Request) error {
 	if handle == nil {
 		w.Header().Set("Allow", allow(s.handlers[route.kind]))
 		return unsupported("the method " + quote(r.Method) + " is not for " + quote(r.URL.Path))
+	}
+	if err := s.crossing.Check(r); err != nil { // a page elsewhere uses the password that a browser has kept
+		return &refusal{http.StatusForbidden, codeDenied, "pages of other sites change nothing here"}
 	}
 	if s.o.ReadOnly && method != http.MethodGet {
 		return unsupported("the registry is read-only")

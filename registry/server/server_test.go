@@ -345,6 +345,16 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// TestOtherSites has a page of another site use the browser of somebody who is logged in.
+func TestOtherSites(t *testing.T) {
+	r := start(t, Options{})
+	r.push("a", "latest", "layer")
+	r.want(403, codeDenied, "POST", "/v2/a/blobs/uploads/", "", "Sec-Fetch-Site: cross-site")
+	r.want(403, codeDenied, "DELETE", "/v2/a/manifests/latest", "", "Origin: https://example.org")
+	r.want(200, "", "GET", "/v2/a/manifests/latest", "", "Sec-Fetch-Site: cross-site")
+	r.want(202, "", "POST", "/v2/a/blobs/uploads/", "", "Origin: "+r.url)
+}
+
 // TestOneServer lets two servers have one folder.
 func TestOneServer(t *testing.T) {
 	r := start(t, Options{})

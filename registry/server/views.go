@@ -87,7 +87,7 @@ func (s *Server) repositoryPage(f frame, r *repository, last string) (repository
 		return repositoryView{}, err
 	}
 	v := repositoryView{frame: f, Total: len(index.Manifests)}
-	list := index.Manifests
+	list := slices.Clone(index.Manifests)
 	slices.SortFunc(list, func(a, b ocispec.Descriptor) int { return strings.Compare(rowKey(a), rowKey(b)) })
 	from, found := slices.BinarySearchFunc(list, last, func(d ocispec.Descriptor, key string) int { return strings.Compare(rowKey(d), key) })
 	if found {
