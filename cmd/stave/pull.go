@@ -26,7 +26,12 @@ func pullCommand() *cli.Command {
 			on("quiet", "q", "print the image's full name only"),
 			&cli.BoolFlag{Name: "unpack", Value: true, Usage: "unpack the layers now; --unpack=false leaves it to the first run"},
 		},
-	}, 1, 1, layered(pullImages))
+	}, 1, 1, func(ctx context.Context, c *cli.Context) error {
+		if !c.Bool("unpack") {
+			return pullImages(ctx, c)
+		}
+		return layered(pullImages)(ctx, c)
+	})
 }
 
 // pullImages pulls one image, or all of a repository.

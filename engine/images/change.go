@@ -118,7 +118,7 @@ func (s *Settings) changeExpose(text string) error {
 	if s.ExposedPorts == nil {
 		s.ExposedPorts = map[string]struct{}{}
 	}
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		span, protocol, found := strings.Cut(word, "/")
 		if !found {
 			protocol = "tcp"
