@@ -299,6 +299,26 @@ func TestCollect(t *testing.T) {
 	}
 }
 
+// TestTakeOver unpacks a layer where another process died meanwhile.
+func TestTakeOver(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	i := newImage(pack(t, "a"), pack(t, "b"))
+	if _, err := i.unpack(t.Context(), l, 0); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(dir, "."+i.chain[1].Encoded())
+	if err := os.MkdirAll(filepath.Join(left, "fs", "left"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got, err := i.unpack(t.Context(), l, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "the layer", []string{"b"}, names(t, got.Path))
+	equal(t, "the folder", []string{"holders", i.chain[0].Encoded(), i.chain[1].Encoded()}, names(t, dir))
+}
+
 // TestCrash changes layers of an earlier boot as a crash of the machine does.
 func TestCrash(t *testing.T) {
 	for name, c := range map[string]struct {

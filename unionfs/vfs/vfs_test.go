@@ -26,6 +26,59 @@ func TestDriver(t *testing.T) {
 	drivertest.Run(t, drivertest.Suite{Driver: vfs.Driver{}})
 }
 
+// TestHoles copies files with holes at the beginning, in the middle and at the end: the copies have the same content, and the holes.
+func TestHoles(t *testing.T) {
+	const length = 8 << 20
+	for name, data := range map[string][]int64{
+		"none":      {},
+		"beginning": {length - 5},
+		"middle":    {0, length - 5},
+		"end":       {0},
+		"many":      {1 << 20, 3 << 20, 6 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			layer, tree := t.TempDir(), t.TempDir()
+			f, err := os.Create(filepath.Join(layer, "file"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			for _, at := range data {
+				if _, err := f.WriteAt([]byte("data!"), at); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := f.Truncate(length); err != nil {
+				t.Fatal(err)
+			}
+			if err := vfs.Apply(t.Context(), layer, tree, vfs.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			want, err := os.ReadFile(f.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			copied := filepath.Join(tree, "file")
+			if got, err := os.ReadFile(copied); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("the copy has %d bytes of %d, %v", len(got), len(want), err)
+			}
+			if got, most := blocks(t, copied), blocks(t, f.Name()); got > most {
+				t.Errorf("the copy takes %d blocks, the file %d", got, most)
+			}
+		})
+	}
+}
+
+// blocks is how many blocks of 512 bytes a file takes.
+func blocks(t *testing.T, path string) int64 {
+	t.Helper()
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		t.Fatal(err)
+	}
+	return stat.Blocks
+}
+
 // TestSharedBlocks copies a large file on file systems that share blocks between files: it takes no room. Written to, the copy takes some.
 func TestSharedBlocks(t *testing.T) {
 	for _, kind := range []string{"btrfs", "xfs"} {
