@@ -107,7 +107,7 @@ func compare(w io.Writer, s stack, operations int) (int, error) {
 	if !bytes.Equal(ours.Bytes(), theirs.Bytes()) {
 		return 1, fmt.Errorf("the upper folders differ; in %s:\n%sin %s:\n%s", s.path("diff-go"), &ours, s.path("diff"), &theirs)
 	}
-	fmt.Fprintf(w, "\nThe kernel's overlay gave the same %d answers. Both upper folders have:\n%s", operations, &ours)
+	fmt.Fprintf(w, "\nThe kernel's overlay gave the same answers, %d in all. Both upper folders have:\n%s", operations, &ours)
 	return 0, nil
 }
 

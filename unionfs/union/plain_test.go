@@ -140,7 +140,11 @@ func forPlain(l list) list {
 func TestPlain(t *testing.T) {
 	witness.Need(t, "kernel:openat2")
 	check := func(l list) string { return runPlain(l, t.TempDir()) }
-	for seed := range uint64(60) {
+	lists := uint64(60)
+	if testing.Short() {
+		lists = 10
+	}
+	for seed := range lists {
 		l := forPlain(decode(random(seed)))
 		if found := check(l); found != "" {
 			l = shrink(l, func(l list) bool { return check(l) != "" })
