@@ -3,11 +3,7 @@
 package unionfs
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -90,19 +86,4 @@ func xattrNames(path string) ([]string, error) {
 	}
 	names := strings.FieldsFunc(string(list[:n]), func(r rune) bool { return r == 0 })
 	return slices.DeleteFunc(names, foreign), nil
-}
-
-// removeAll removes a tree also where its owner, who is not root, took himself the right to: overlay's work folder has mode 0.
-func removeAll(path string) error {
-	err := os.RemoveAll(path)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	filepath.WalkDir(path, func(name string, entry fs.DirEntry, _ error) error {
-		if entry != nil && entry.IsDir() {
-			os.Chmod(name, 0o700) // what can't be changed can't be removed either, which the next call says
-		}
-		return nil
-	})
-	return os.RemoveAll(path)
 }
