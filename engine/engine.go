@@ -115,7 +115,8 @@ func (e *Engine) Driver() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return name, os.WriteFile(file, []byte(name+"\n"), 0o644)
+	_ = os.WriteFile(file, []byte(name+"\n"), 0o644) // on a full disk, which the container's own files tell of, it is tried again
+	return name, nil
 }
 
 // firstDriver tries the drivers in order.

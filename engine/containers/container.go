@@ -251,7 +251,7 @@ func (c *Container) Remove(ctx context.Context) error {
 func (c *Container) destroy(ctx context.Context) error {
 	if c.ID != "" { // it has a record
 		c.Status = Creating
-		if err := c.write(c.dir); err != nil {
+		if err := c.write(c.dir); err != nil && !noRoom(err) { // where there is no room to note it, this makes some
 			return err
 		}
 		if err := c.removeRoot(ctx); err != nil {

@@ -93,7 +93,12 @@ func makeFolder(dir string) (*os.File, error) {
 }
 
 // Create makes a container. It is the caller's, locked, until [Container.Close]. What r leaves out of ID and Name is made up.
-func (c *Containers) Create(ctx context.Context, r Record) (*Container, error) {
+func (c *Containers) Create(ctx context.Context, r Record) (made *Container, err error) {
+	defer func() {
+		if noRoom(err) {
+			err = fmt.Errorf("%w; make room on the file system of %s, for example by removing containers and images", err, c.dir)
+		}
+	}()
 	turn, err := c.turn()
 	if err != nil {
 		return nil, err
@@ -105,7 +110,7 @@ func (c *Containers) Create(ctx context.Context, r Record) (*Container, error) {
 	if err := c.name(&r); err != nil {
 		return nil, err
 	}
-	made := &Container{Record: r, store: c, dir: filepath.Join(c.dir, r.ID)}
+	made = &Container{Record: r, store: c, dir: filepath.Join(c.dir, r.ID)}
 	if made.lock, err = makeFolder(made.dir); err != nil {
 		return nil, err
 	}
@@ -114,6 +119,9 @@ func (c *Containers) Create(ctx context.Context, r Record) (*Container, error) {
 	}
 	return made, nil
 }
+
+// noRoom says whether an error is that of a full disk.
+func noRoom(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // name gives a record an id and a name that no other container has.
 func (c *Containers) name(r *Record) (err error) {

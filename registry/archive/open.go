@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"stave/registry"
 )
@@ -117,6 +118,9 @@ func (a *Archive) spool(ctx context.Context, r io.Reader, o OpenOptions) (io.Rea
 		limit = 256 << 30
 	}
 	size, err := io.Copy(f, io.LimitReader(until{ctx, r}, limit+1))
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return nil, 0, fmt.Errorf("unpack archive to a temporary file: %w; make room there, or uncompress the archive first: a regular file is read in place", err)
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("unpack archive to a temporary file: %w", err)
 	}
