@@ -376,6 +376,7 @@ func TestMetrics(t *testing.T) {
 	r.push("a", "latest", "layer")
 	r.do("BREW", "/v2/a/tags/list", "")
 	r.do("GET", "/v2/a/tags/%22%0alist", "")
+	r.want(206, "", "GET", "/v2/a/blobs/"+digest.FromString("layer").String(), "", "Range: bytes=1-3")
 	if got := r.want(200, "", "GET", "/healthz", ""); got.body != "ok\n" {
 		t.Errorf("the health is %q", got.body)
 	}
@@ -390,7 +391,8 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-	if len(lines) != 7 || !strings.Contains(lines[2], `"PUT /v2/a/manifests/latest HTTP/1.1" 201 0 `) || !strings.HasPrefix(lines[2], "127.0.0.1 - - [") {
+	if len(lines) != 8 || !strings.Contains(lines[2], `"PUT /v2/a/manifests/latest HTTP/1.1" 201 0 `) || !strings.HasPrefix(lines[2], "127.0.0.1 - - [") ||
+		!strings.Contains(lines[5], ` HTTP/1.1" 206 3 `) {
 		t.Errorf("the log has %d lines:\n%s", len(lines), log.String())
 	}
 	if err := os.RemoveAll(r.root); err != nil {

@@ -3,9 +3,12 @@
 package server
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -223,6 +226,23 @@ func TestTakeOver(t *testing.T) {
 	until(t, "three bytes have come", func() bool { return r.do("GET", at, "").header.Get("Range") == "0-2" })
 	r.want(202, "", "PATCH", at, "tent", "Content-Range: 3-6")
 	r.want(201, "", "PUT", at+"?digest="+digest.FromString("content").String(), "")
+	answer, err := http.ReadResponse(bufio.NewReader(dead), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != 400 || !strings.Contains(string(text), codeUploadInvalid) {
+		t.Errorf("the one that was stopped is told %s %s", answer.Status, text)
+	}
+}
+
+// TestStop stops a body that has more to come, where the connection has no deadlines: what is read next is an error.
+func TestStop(t *testing.T) {
+	b := newBody(httptest.NewRecorder(), httptest.NewRequest("PUT", "/", strings.NewReader("more")))
+	b.stop()
+	if n, err := b.Read(make([]byte, 4)); n != 0 || !errors.Is(err, errStopped) || !b.failed {
+		t.Errorf("%d bytes, %v", n, err)
+	}
 }
 
 // TestSameBlob pushes one blob from many clients at once, and reads it meanwhile.
@@ -260,6 +280,7 @@ func TestMount(t *testing.T) {
 		t.Errorf("Location: %v", got.header)
 	}
 	r.want(201, "", "POST", "/v2/b/c/blobs/uploads/?mount="+layer+"&from=a", "")
+	r.blob("b/c", "layer") // pushed all the same, it stays one file
 	one, err1 := os.Stat(filepath.Join(r.root, "a/blobs/sha256", layer[7:]))
 	two, err2 := os.Stat(filepath.Join(r.root, "b/c/blobs/sha256", layer[7:]))
 	if err1 != nil || err2 != nil || !os.SameFile(one, two) {
