@@ -120,11 +120,15 @@ func TestChanges(t *testing.T) {
 		write(t, filepath.Join(middle, name), "middle")
 	}
 	must(t, unix.Mknod(filepath.Join(middle, "gone"), unix.S_IFCHR, 0))
+	write(t, filepath.Join(low, "hides/deep/low"), "low")
+	write(t, filepath.Join(middle, "hides/middle"), "middle")
+	must(t, unix.Lsetxattr(filepath.Join(middle, "hides"), "trusted.overlay.opaque", []byte("y"), 0))
 	merged := layers(t, "", upper, middle, low)
 	at := func(name string) string { return filepath.Join(merged, name) }
 	must(t, os.Remove(at("etc/b")))
 	write(t, at("etc/c"), "new")
 	write(t, at("gone"), "a file again")
+	write(t, at("hides/deep/low"), "new")
 	must(t, os.RemoveAll(at("opaque")))
 	write(t, at("opaque/low"), "in its place")
 	must(t, os.Chmod(at("usr/bin/sh"), 0o755))
@@ -136,6 +140,9 @@ func TestChanges(t *testing.T) {
 		{Deleted, "/etc/b"},
 		{Added, "/etc/c"},
 		{Added, "/gone"},
+		{Changed, "/hides"},
+		{Added, "/hides/deep"},
+		{Added, "/hides/deep/low"},
 		{Changed, "/opaque"},
 		{Changed, "/opaque/low"},
 		{Deleted, "/opaque/middle"},
@@ -169,8 +176,14 @@ func TestReferences(t *testing.T) {
 	if _, err := Changes(t.Context(), []string{low}, upper, Options{}); err == nil || !strings.Contains(err.Error(), `"/a": the directory was renamed`) {
 		t.Errorf("changes: error %v", err)
 	}
-	got := names(t, pack(t, upper, Options{View: merged}))
-	if diff := cmp.Diff([]string{"a/", "a/.wh..wh..opq", "a/f", ".wh.dir", "file"}, got); diff != "" {
+	write(t, filepath.Join(merged, "name"), "of a file beside the renamed directory and in it")
+	must(t, os.Link(filepath.Join(merged, "name"), filepath.Join(merged, "a/name")))
+	data := pack(t, upper, Options{View: merged})
+	if diff := cmp.Diff([]string{"a/", "a/.wh..wh..opq", "a/f", "a/name", ".wh.dir", "file", "name"}, names(t, data)); diff != "" {
+		t.Error(diff)
+	}
+	unpacked, _ := unpack(t, data, Options{})
+	if diff := cmp.Diff(manifest(t, merged), manifest(t, layers(t, "", "", unpacked, low))); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -142,6 +142,25 @@ func TestOddButFine(t *testing.T) {
 	}
 }
 
+// TestDirectoryAgain gives a directory the attributes of its last entry, not those of one that it replaced.
+func TestDirectoryAgain(t *testing.T) {
+	mode := func(mode int64) func(*tar.Header) { return func(h *tar.Header) { h.Mode = mode } }
+	dir, result := unpack(t, archive(
+		t,
+		entry{name: "a/b", kind: tar.TypeDir, header: mode(0o500)}, entry{name: "a", kind: tar.TypeDir, header: mode(0o511)},
+		entry{name: "a"}, entry{name: "a", kind: tar.TypeDir, header: mode(0o711)}, entry{name: "a/b/c"},
+		entry{name: "d", kind: tar.TypeDir, header: mode(0o700)}, entry{name: "d", kind: tar.TypeDir, header: mode(0o1777)},
+	), owned())
+	for name, want := range map[string]string{"a": "040711", "a/b": "040755", "d": "041777"} {
+		if got, _, _ := strings.Cut(manifest(t, dir)[name], " "); got != want {
+			t.Errorf("%s has mode %s, want %s", name, got, want)
+		}
+	}
+	if diff := cmp.Diff([]string{"a/b"}, result.Implicit); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // listing lists a tree in one line: directories with /, links with @, whiteouts with !, fifos with |, opaque directories with =.
 func listing(t testing.TB, root string) string {
 	t.Helper()
