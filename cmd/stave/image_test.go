@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 )
 
 // TestImageScripts plays the commands for images, each play with a state folder and registries of its own: REGISTRY lets everybody in, AUTH the
-// user named user with the password secret.
+// user named user with the password secret, and FILES serves the files of the play.
 func TestImageScripts(t *testing.T) {
 	witness.Need(t, "root", "command:podman", "command:skopeo", "command:umoci")
 	open, closed := serve(t, ""), serve(t, "user:secret")
@@ -35,6 +36,9 @@ func TestImageScripts(t *testing.T) {
 			e.Setenv("REGISTRY", open())
 			e.Setenv("AUTH", closed())
 			e.Setenv("ARCH", runtime.GOARCH)
+			files := httptest.NewServer(http.FileServer(http.Dir(e.WorkDir)))
+			t.Cleanup(files.Close)
+			e.Setenv("FILES", files.URL)
 			e.Setenv("PODMAN_RUN", folder(t)) // podman wants a short path
 			e.Setenv("HOME", e.WorkDir)
 			return nil

@@ -36,7 +36,7 @@ func (s *Images) images(ctx context.Context, names []registry.Named) ([]*Image, 
 		}
 		byManifest[n.Descriptor.Digest] = append(byManifest[n.Descriptor.Digest], n)
 	}
-	read, err := s.readAll(ctx, manifests)
+	read, err := s.readAll(ctx, manifests, byManifest)
 	byID := map[digest.Digest]*Image{}
 	for i, image := range read {
 		if image == nil {
@@ -67,7 +67,7 @@ func (s *Images) images(ctx context.Context, names []registry.Named) ([]*Image, 
 }
 
 // readAll reads images by several goroutines, since most of the time goes into opening small files.
-func (s *Images) readAll(ctx context.Context, manifests []ocispec.Descriptor) ([]*Image, error) {
+func (s *Images) readAll(ctx context.Context, manifests []ocispec.Descriptor, names map[digest.Digest][]registry.Named) ([]*Image, error) {
 	list, errs := make([]*Image, len(manifests)), make([]error, len(manifests))
 	sizes := &sizes{layers: s.layers, known: map[digest.Digest]int64{}}
 	var group sync.WaitGroup
@@ -75,7 +75,9 @@ func (s *Images) readAll(ctx context.Context, manifests []ocispec.Descriptor) ([
 	for worker := range workers {
 		group.Go(func() {
 			for i := worker; i < len(manifests); i += workers {
-				list[i], errs[i] = s.read(ctx, s.layout, manifests[i], sizes)
+				if list[i], errs[i] = s.read(ctx, s.layout, manifests[i], sizes); errs[i] != nil {
+					errs[i] = fmt.Errorf("the image %s: %w", cmp.Or(registry.Familiar(names[manifests[i].Digest][0].Name), "<none>"), errs[i])
+				}
 			}
 		})
 	}
@@ -87,18 +89,18 @@ func (s *Images) readAll(ctx context.Context, manifests []ocispec.Descriptor) ([
 func (s *Images) read(ctx context.Context, store registry.Store, d ocispec.Descriptor, sizes *sizes) (*Image, error) {
 	chosen, m, err := manifest(ctx, store, d)
 	if err != nil {
-		return nil, fmt.Errorf("the image %s: %w", d.Digest, err)
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	if !registry.IsConfig(m.Config.MediaType) {
 		return nil, nil
 	}
 	data, err := registry.FetchAll(ctx, store, m.Config)
 	if err != nil {
-		return nil, fmt.Errorf("the image %s: %w", d.Digest, err)
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	config, err := parseConfig(data, len(m.Layers))
 	if err != nil {
-		return nil, fmt.Errorf("the image %s: %w", d.Digest, err)
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	image := &Image{ID: m.Config.Digest, Manifest: d, Layers: m.Layers, Config: config, manifests: []digest.Digest{d.Digest}}
 	if chosen.Digest != d.Digest {

@@ -33,8 +33,11 @@ func (s *Images) Remove(ctx context.Context, word string, force bool) (Removed, 
 	err := s.underTurn(func() error {
 		list, broken := s.all(ctx)
 		image, err := find(list, word)
+		if err != nil && broken != nil {
+			return s.unnameBroken(ctx, word, &r, errors.Join(err, broken))
+		}
 		if err != nil {
-			return errors.Join(err, broken)
+			return err
 		}
 		names, last, err := s.removal(ctx, image, word, force)
 		if err != nil {
@@ -42,7 +45,7 @@ func (s *Images) Remove(ctx context.Context, word string, force bool) (Removed, 
 		}
 		return s.unname(ctx, image, names, last, &r)
 	})
-	if err != nil || len(r.images) == 0 {
+	if err != nil || len(r.images) == 0 && !r.broken {
 		return r.Removed, err
 	}
 	err = s.collect(ctx, &r)
@@ -53,6 +56,22 @@ func (s *Images) Remove(ctx context.Context, word string, force bool) (Removed, 
 type removing struct {
 	Removed
 	images []*Image // those that have gone
+	broken bool     // one that can't be read has lost a name
+}
+
+// unnameBroken takes a name away from an image that can't be read. Of such an image nobody knows the ID, nor who uses it.
+func (s *Images) unnameBroken(ctx context.Context, word string, r *removing, reason error) error {
+	for _, name := range meant(word) {
+		if _, err := s.layout.Resolve(ctx, name); err != nil {
+			continue
+		}
+		if err := s.layout.Delete(ctx, name); err != nil {
+			return err
+		}
+		r.Untagged, r.broken = append(r.Untagged, name), true
+		return nil
+	}
+	return reason
 }
 
 // removal decides which names of an image go, and whether the image goes with them.

@@ -267,3 +267,55 @@ func TestAtOnce(t *testing.T) {
 		t.Errorf("left are %d layers, %d holders and %d blobs", len(w.layers()), len(w.files("layers/holders")), len(w.blobs()))
 	}
 }
+
+// TestBroken damages an image: the others are listed and removed all the same, nothing is pruned, and the image itself can be removed by
+// its name, or pulled again.
+func TestBroken(t *testing.T) {
+	w := newWorld(t)
+	_, id := w.put("docker.io/library/app", spec{layers: []map[string]string{{"a": "one"}}}, "latest")
+	_, other := w.put("docker.io/library/other", spec{layers: []map[string]string{{"a": "two"}}}, "latest")
+	w.pull("app")
+	w.pull("other")
+	damage := func() {
+		if err := os.Truncate(filepath.Join(w.state, "images/blobs/sha256", id.Encoded()), 5); err != nil {
+			t.Fatal(err)
+		}
+	}
+	damage()
+	list, err := w.List(t.Context(), images.Filter{})
+	if len(list) != 1 || list[0].ID != other || err == nil || !strings.Contains(err.Error(), "the image app:latest") {
+		t.Errorf("listed are %d images, %v", len(list), err)
+	}
+	if _, err := w.Find(t.Context(), "other"); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.Prune(t.Context(), images.PruneOptions{All: true}); err == nil || len(w.layers()) != 2 {
+		t.Errorf("prune: %v, layers %q", err, w.layers())
+	}
+	w.pull("app")
+	if len(w.listed()) != 2 {
+		t.Errorf("pulled again, there are %q", w.listed())
+	}
+	damage()
+	if _, err := w.Remove(t.Context(), "missing", false); !errors.Is(err, images.ErrNotFound) {
+		t.Error(err)
+	}
+	for _, word := range []string{"app", "app@" + w.digests("app")} {
+		if removed, err := w.Remove(t.Context(), word, false); err != nil || len(removed.Untagged) != 1 {
+			t.Errorf("remove %s: %+v, %v", word, removed, err)
+		}
+	}
+	if got := w.listed(); len(got) != 1 || len(w.blobs()) != 3 || len(w.layers()) != 1 {
+		t.Errorf("left are %q, blobs %q, layers %q", got, w.blobs(), w.layers())
+	}
+}
+
+// digests is the digest of the manifest that a registry has.
+func (w *world) digests(repository string) string {
+	w.t.Helper()
+	d, err := w.repo("docker.io/library/"+repository).Resolve(w.t.Context(), "latest")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d.Digest.String()
+}
