@@ -129,7 +129,7 @@ func optionsOf(t *testing.T, pid, point string) []string {
 		}
 		var options []string
 		for option := range strings.SplitSeq(fields[5]+","+fields[len(fields)-1], ",") {
-			if name, value, _ := strings.Cut(option, "="); strings.HasPrefix(value, "/") {
+			if name, value, _ := strings.Cut(option, "="); strings.HasPrefix(value, "/") || strings.HasPrefix(value, "../") {
 				option = name
 			}
 			if option == "fsync=volatile" { // its newer name
