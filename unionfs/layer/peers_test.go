@@ -21,10 +21,11 @@ import (
 	"stave/internal/witness"
 )
 
-// run runs a program and returns what it prints.
+// run runs a program in the temporary folder and returns what it prints.
 func run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	command := exec.Command(name, args...)
+	command.Dir = os.TempDir()
 	var problems bytes.Buffer
 	command.Stderr = &problems
 	output, err := command.Output()
@@ -41,7 +42,7 @@ func gnuTar(t testing.TB, dir string, options ...string) []byte {
 	return []byte(run(t, "tar", append(append([]string{"-c", "-C", dir}, options...), ".")...))
 }
 
-// scratch makes a folder whose path all tools take as a part of an image's name.
+// scratch makes a folder in the temporary one whose name all tools take as a part of an image's name.
 func scratch(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "peer")
@@ -234,7 +235,7 @@ func TestPodman(t *testing.T) {
 			t.Cleanup(func() { _ = unix.Unmount(store+"/root/overlay", unix.MNT_DETACH) })
 			global := []string{"--root", store + "/root", "--runroot", store + "/run", "--storage-driver", "overlay"}
 			buildah := func(args ...string) string { return strings.TrimSpace(run(t, "buildah", append(global, args...)...)) }
-			name := buildah("from", "oci:"+image+":x")
+			name := buildah("from", "oci:"+filepath.Base(image)+":x")
 			root := buildah("mount", name)
 			if diff := cmp.Diff(withoutRoot(want), withoutRoot(manifest(t, root))); diff != "" {
 				t.Errorf("unpacked by podman: %s", diff)
@@ -246,7 +247,7 @@ func TestPodman(t *testing.T) {
 			changed := withoutTimes(manifest(t, root))
 			buildah("umount", name)
 			target := scratch(t)
-			buildah("commit", "--disable-compression=false", name, "oci:"+target+":y")
+			buildah("commit", "--disable-compression=false", name, "oci:"+filepath.Base(target)+":y")
 			got := manifest(t, layers(t, "", "", unpackLayout(t, target, "y")...))
 			if diff := cmp.Diff(withoutRoot(changed), withoutRoot(withoutTimes(got))); diff != "" {
 				t.Errorf("committed by buildah: %s", diff)
