@@ -52,7 +52,7 @@ func FuzzEntries(f *testing.F) {
 				continue
 			}
 			name, rest, _ := strings.Cut(line[1:], " ")
-			h := &tar.Header{Name: name, Typeflag: line[0], Mode: 0o644}
+			h := &tar.Header{Name: name, Typeflag: line[0], Mode: 0o755}
 			if h.Typeflag == tar.TypeReg {
 				h.Size = int64(len(rest))
 			} else {
