@@ -73,10 +73,12 @@ func TestRedirectDropsCredentials(t *testing.T) {
 	}
 }
 
-// TestStrangerAsksForPassword has another host ask for the password after a redirect.
+// TestStrangerAsksForPassword has another host ask for the password after a redirect, also for a token service of its own.
 func TestStrangerAsksForPassword(t *testing.T) {
-	thief := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("WWW-Authenticate", `Basic realm="give"`)
+	var thief *fake
+	thief = serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Add("WWW-Authenticate", `Bearer realm="`+thief.URL+`/token"`)
+		w.Header().Add("WWW-Authenticate", `Basic realm="give"`)
 		w.WriteHeader(http.StatusUnauthorized)
 	})
 	registry := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -219,6 +219,36 @@ func TestSeekBack(t *testing.T) {
 	}
 }
 
+// TestSeekBackOverOther has the first bytes change between two readings of them: the second one counts.
+func TestSeekBackOverOther(t *testing.T) {
+	n := 0
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v2/" {
+			return
+		}
+		w.Header().Set("Accept-Ranges", "bytes")
+		if n++; n == 1 {
+			fmt.Fprint(w, "right")
+			return
+		}
+		fmt.Fprint(w, "bight")
+	})
+	body, err := repository(t, newClient(t), s.host()).Fetch(t.Context(), describe([]byte("right")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if _, err := io.ReadFull(body, make([]byte, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := body.(io.Seeker).Seek(0, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(body); !errors.Is(err, registry.ErrDigest) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestNoSeekWithoutRanges(t *testing.T) {
 	text := []byte("blob")
 	s := serve(t, cutting(text, false))

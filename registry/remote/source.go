@@ -24,7 +24,7 @@ type source struct {
 	at     int64     // the next byte
 
 	hash   hash.Hash
-	hashed int64 // how many bytes from the beginning are in the hash
+	hashed int64 // how many bytes from the beginning are in the hash: at least up to at
 	err    error // of the source itself, which no other try makes good
 }
 
@@ -72,7 +72,7 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := s.r.Read(p[:min(int64(len(p)), s.d.Size-s.at)])
-	if fresh := s.at + int64(n) - s.hashed; fresh > 0 && s.at <= s.hashed {
+	if fresh := s.at + int64(n) - s.hashed; fresh > 0 {
 		s.hash.Write(p[int64(n)-fresh : n])
 		s.hashed += fresh
 	}
@@ -101,7 +101,7 @@ func (s *source) finish() error {
 	if err != io.EOF {
 		return err
 	}
-	if got := digest.NewDigest(s.d.Digest.Algorithm(), s.hash); s.hashed == s.d.Size && got != s.d.Digest {
+	if got := digest.NewDigest(s.d.Digest.Algorithm(), s.hash); got != s.d.Digest {
 		return fmt.Errorf("%w: the bytes have %s", registry.ErrDigest, got)
 	}
 	return nil

@@ -259,8 +259,8 @@ func (u *upload) ask(ctx context.Context) error {
 	if ok && last == 0 {
 		at = 0 // nothing and one byte look the same: if it was one, the digest will be wrong
 	}
-	if !ok || first != 0 || at > u.d.Size {
-		return fmt.Errorf("%w: the registry doesn't say what it has", errRestart)
+	if !ok || first != 0 || at > u.source.hashed {
+		return fmt.Errorf("%w: the registry doesn't say what it has, or more than was sent", errRestart)
 	}
 	u.at, u.resumed = at, true
 	return u.moved(response)
