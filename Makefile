@@ -45,9 +45,11 @@ PROMISED_VM := root $(addprefix cgroup2:,cpu cpuset hugetlb io memory pids rdma)
 # kernel changes: of scripts (TestScriptOfTheLab runs one), refusals, exit codes, hooks that fail, attacks and races for paths, ten megabytes,
 # machine code of a function, and of device rules without a kernel; and the comparison of rootless containers, as runc makes none at the top of v2. The
 # programs are built here: to link one takes a minute there.
-VM_PACKAGES := ./cmd/... ./chroot ./cgroups $(wildcard ./steps/12-* ./steps/13-* ./steps/21-*) ./internal/witness ./security/... ./namespaces ./kernel ./container/...
+VM_PACKAGES := ./cmd/... ./chroot ./cgroups $(wildcard ./steps/12-* ./steps/13-* ./steps/21-*) ./internal/witness ./security/... ./namespaces ./kernel ./container/... ./unionfs
 VM_SKIP := ^TestScriptMakesTheSame|^TestScriptPassesExitCodesOn|^TestChildPath|^TestRefusals$$|^TestSetUpCannotBeWatched|^TestWorkingFolder|^TestHostileMountPoints|^TestManyBytes|^TestRandomDevices|^TestDeviceProgramTooLong|^FuzzDevices|^TestSameAsRuncRootless
 VM_SKIP := $(VM_SKIP)|^TestExitCodes|^TestSameKeysAsRunc|^TestDescriptors$$|^TestNetDevices|^TestStartContainerRights|^TestHooksThatFail|^TestMistakes|^TestSignalsAreForwarded|^TestExecIsReaped|^TestCommandThroughDescriptor|^TestProgramCannotBeOverwritten|Swapped$$|^TestNullOfTheImage|^TestNamesThatClimb|^TestFakeProc
+# Of images, what joins layers is tested there: an older kernel takes other ways.
+VM_SKIP := $(VM_SKIP)|^TestImage|^TestRegistry|^TestCommitLikePodman|LikeDocker$$|^TestKnowsAllOfDocker|^TestLoginOn|^TestPullOn|^TestKilledStaveOfAnImage|^TestKilled$$|^TestCrash$$|^TestInherit$$|^TestCollect$$|^TestTakeOver$$|^TestCancelled$$|^TestRemoveDeep$$|^TestUnpack$$|^TestCompressed$$|^TestRefused$$|^TestFullDisk$$
 ifeq ($(origin PACKAGES),command line)
 VM_PACKAGES := $(PACKAGES)
 endif
