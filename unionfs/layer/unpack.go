@@ -80,7 +80,7 @@ func (u *unpacker) unpack(ctx context.Context, s *stream) error {
 			err = ctx.Err()
 		}
 		if err != nil {
-			return fmt.Errorf("layer entry after %s: %w", shown(u.name), err)
+			return fmt.Errorf("layer entry %d, after %s: %w", u.result.Entries+1, shown(u.name), err)
 		}
 		u.name = h.Name
 		if u.result.Entries++; u.result.Entries > u.o.Limits.Entries {
