@@ -41,9 +41,6 @@ func crashLayers(t *testing.T) []string {
 // TestKilled kills a program at each act of a list of operations. What the next union shows is what one sees after some operation, none half
 // done, and nothing is left in the work folder.
 func TestKilled(t *testing.T) {
-	if os.Getenv(crashVariable) != "" {
-		t.Skip("this is the program that is killed")
-	}
 	lower := crashLayers(t)
 	u, _, _ := open(t, lower...)
 	var states []snapshot
@@ -100,11 +97,11 @@ func crash(t *testing.T, at int, lower []string, upper, work string) (killed boo
 	return true
 }
 
-// TestCrash is the program that TestKilled runs.
+// TestCrash is the program that TestKilled runs. Else it does nothing.
 func TestCrash(t *testing.T) {
 	at, err := strconv.Atoi(os.Getenv(crashVariable))
 	if err != nil {
-		t.Skip("TestKilled runs this")
+		return
 	}
 	args := os.Args[slices.Index(os.Args, "--")+1:]
 	acts := 0

@@ -242,7 +242,7 @@ func TestElsewhere(t *testing.T) {
 	lower := folders(t, map[string]string{"folder/": "", "file": "", "good": "good"})
 	for name, attribute := range map[string]string{"folder": "redirect", "file": "metacopy"} {
 		if err := unix.Setxattr(filepath.Join(lower[0], name), "user.overlay."+attribute, nil, 0); err != nil {
-			t.Skip("needs user.* attributes in the temporary folder:", err)
+			t.Skip("needs filesystem: user.* attributes in the temporary folder:", err)
 		}
 	}
 	u, _, _ := open(t, lower...)
@@ -356,7 +356,7 @@ func TestLayers(t *testing.T) {
 			}
 			defer s.close()
 			if strings.Contains(name, "attribute") && !nests(s) {
-				t.Skip("needs an overlay that knows whiteouts by attribute (Linux 6.7)")
+				t.Skip("needs filesystem:overlay of Linux 6.7, which knows whiteouts by attribute")
 			}
 			if found := s.compare("of the layers"); found != "" {
 				t.Error(found)
@@ -385,7 +385,7 @@ func TestOverlayInOverlay(t *testing.T) {
 	}
 	defer s.close()
 	if !nests(s) {
-		t.Skip("needs an overlay in which an overlay can be (Linux 6.7)")
+		t.Skip("needs filesystem:overlay of Linux 6.7, in which an overlay can be")
 	}
 	for _, tree := range []tree{s.ours, s.theirs} {
 		if err := tree.do(operation{kind: "attribute", name: "a", other: "trusted.overlay.opaque", number: 'y'}); err != nil {
