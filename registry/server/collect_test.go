@@ -20,7 +20,7 @@ import (
 func age(t *testing.T, root string) {
 	t.Helper()
 	old := time.Now().Add(-1000 * time.Hour)
-	for _, path := range strings.Split(listing(t, root), "\n") {
+	for path := range strings.SplitSeq(listing(t, root), "\n") {
 		if path, _, _ := strings.Cut(path, " "); path != "" {
 			if err := os.Chtimes(path, old, old); err != nil {
 				t.Fatal(err)

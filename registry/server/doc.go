@@ -34,7 +34,8 @@
 //
 // # Besides the protocol
 //
-// / is a page for people, /healthz answers load balancers, /metrics Prometheus.
+// / is a page for people, which asks for name and password where there are accounts. /healthz answers load balancers and /metrics
+// Prometheus; these ask nobody.
 //
 // # Sources
 //

@@ -136,12 +136,12 @@ func (s *Server) putManifest(c *call) error {
 		return &refusal{http.StatusBadRequest, codeTagInvalid, "the tag " + quote(reference) +
 			" is invalid: it has letters, digits, _ . - and at most 128 of them, and starts with none of . and -"}
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxManifest))
+	text, err := io.ReadAll(io.LimitReader(newBody(c.w, c.r), maxManifest+1))
 	if err != nil {
-		if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
-			return &refusal{http.StatusRequestEntityTooLarge, codeSizeInvalid, fmt.Sprintf("the manifest is longer than %d bytes", maxManifest)}
-		}
 		return manifestInvalid("the body broke off: %v", err)
+	}
+	if len(text) > maxManifest {
+		return &refusal{http.StatusRequestEntityTooLarge, codeSizeInvalid, fmt.Sprintf("the manifest is longer than %d bytes", maxManifest)}
 	}
 	m, err := parseManifest(c.r.Header.Get("Content-Type"), text)
 	if err != nil {

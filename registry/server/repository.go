@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,9 +146,17 @@ func (r *repository) create() error {
 		return nil
 	}
 	for _, a := range algorithms() {
-		if err := os.MkdirAll(filepath.Join(r.dir, ocispec.ImageBlobsDir, a.String()), 0o755); err != nil {
+		err := again(func() error { return os.MkdirAll(filepath.Join(r.dir, ocispec.ImageBlobsDir, a.String()), 0o755) })
+		if err != nil {
 			return err
 		}
+	}
+	dir := filepath.Join(r.dir, ocispec.ImageBlobsDir)
+	for range strings.Count(r.name, "/") + 3 { // up to the root
+		if err := syncFolder(dir); err != nil {
+			return err
+		}
+		dir = filepath.Dir(dir)
 	}
 	return r.update(func(*ocispec.Index) error {
 		text, err := json.Marshal(ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})

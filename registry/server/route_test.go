@@ -52,7 +52,7 @@ func FuzzRoute(f *testing.F) {
 		if !filepath.IsLocal(folder) || filepath.Clean(folder) != folder || strings.ContainsAny(folder, "\x00\\\n") {
 			t.Errorf("%q has the folder %q", path, folder)
 		}
-		for _, word := range strings.Split(folder, "/") {
+		for word := range strings.SplitSeq(folder, "/") {
 			if ours("/" + word) {
 				t.Errorf("%q has the folder %q, in which %q is none of its", path, folder, word)
 			}

@@ -147,6 +147,7 @@ func handlers() map[kind]map[string]handler {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t := newTap(w, r)
 	defer func() { s.record(t, r) }()
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the last blob's on this connection may be over
 	t.Header().Set("X-Content-Type-Options", "nosniff")
 	switch path := r.URL.Path; {
 	case path == "/v2" || strings.HasPrefix(path, "/v2/"):

@@ -98,6 +98,7 @@ func (s *Server) giveToken(w *tap, r *http.Request) error {
 		user, ok = s.basic(r)
 		wanted = r.URL.Query()["scope"]
 	case http.MethodPost:
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience)) // as for any body
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		if err := r.ParseForm(); err != nil {
 			return &refusal{http.StatusBadRequest, codeUnsupported, "the form is invalid"}
@@ -131,7 +132,7 @@ func (s *Server) giveToken(w *tap, r *http.Request) error {
 // out, as the specification has it.
 func (s *Server) grant(wanted []string) []scope {
 	granted := []scope{}
-	for _, text := range strings.Fields(strings.Join(wanted, " ")) {
+	for text := range strings.FieldsSeq(strings.Join(wanted, " ")) {
 		sc, ok := parseScope(text)
 		known := []string{actionPull, actionPush, actionDelete}
 		if sc.Type == typeRegistry {
