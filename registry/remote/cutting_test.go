@@ -25,7 +25,7 @@ type proxy struct {
 	target string
 	mutex  sync.Mutex
 	random *rand.Rand
-	cuts   int // how many connections are still to be cut
+	cuts   int // how many connections are still to be cut, if that many bytes pass
 	most   int // after how many bytes at most
 	made   int // how many were
 	group  sync.WaitGroup
@@ -55,11 +55,14 @@ func startProxy(t *testing.T, target string, seed uint64) *proxy {
 	return p
 }
 
-// cut says how many connections are to be cut, after how many bytes at most.
-func (p *proxy) cut(cuts, most int) {
+// cut says how many connections are to be cut, after how many bytes at most, and returns how many were cut since it was last
+// called.
+func (p *proxy) cut(cuts, most int) (made int) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
+	made = p.made
 	p.cuts, p.most, p.made = cuts, most, 0
+	return made
 }
 
 // serve passes one connection on.
@@ -73,6 +76,7 @@ func (p *proxy) serve(from net.Conn) {
 	p.mutex.Lock()
 	left := 1 << 40
 	if p.cuts > 0 {
+		p.cuts--
 		left = p.random.IntN(p.most)
 	}
 	hard := p.random.IntN(2) == 0
@@ -87,7 +91,6 @@ func (p *proxy) serve(from net.Conn) {
 	}
 	if <-done { // the first to end ends both
 		p.mutex.Lock()
-		p.cuts--
 		p.made++
 		p.mutex.Unlock()
 		if hard {
@@ -140,19 +143,18 @@ func checkCuts(t *testing.T, target string) {
 		if err := r.Push(t.Context(), d, bytes.NewReader(blob)); err != nil {
 			t.Fatalf("push: %v", err)
 		}
-		made := p.made
-		p.cut(cuts, len(blob))
+		made := p.cut(cuts, len(blob))
 		c.CloseIdle()
 		got, err := fetch(t.Context(), r, d)
 		if err != nil {
 			t.Fatalf("fetch: %v", err)
 		}
 		wantBytes(t, got, blob)
-		t.Logf("%d cuts in the push, %d in the pull", made, p.made)
-		if p.made == 0 {
-			t.Error("the pull was not cut")
+		pulled := p.cut(0, 1)
+		t.Logf("%d cuts in the push, %d in the pull", made, pulled)
+		if made == 0 || pulled == 0 {
+			t.Error("it was not cut")
 		}
-		p.cut(0, 1)
 		blob = random(6 << 20)
 		d = describe(blob)
 	}
