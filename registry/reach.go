@@ -75,3 +75,29 @@ func Links(ctx context.Context, s Store, d ocispec.Descriptor) ([]ocispec.Descri
 	}
 	return all, nil
 }
+
+// Present lists what a manifest or index names and the store has. That is all of it, or [ErrNotFound]; only an index may name what is not
+// there, as one does of which one platform's image was copied.
+func Present(ctx context.Context, s Store, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	if !MayLink(d) {
+		return nil, nil
+	}
+	all, err := Links(ctx, s, d)
+	if err != nil {
+		return nil, err
+	}
+	var there []ocispec.Descriptor
+	for _, b := range all {
+		has, err := s.Exists(ctx, b)
+		if err == nil && !has && !IsIndex(d.MediaType) {
+			err = fmt.Errorf("manifest %s: its blob %s: %w", d.Digest, b.Digest, ErrNotFound)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if has {
+			there = append(there, b)
+		}
+	}
+	return there, nil
+}

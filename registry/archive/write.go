@@ -5,12 +5,12 @@ package archive
 import (
 	"archive/tar"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"time"
@@ -138,39 +138,14 @@ func (w *writing) addOCI(ctx context.Context, d ocispec.Descriptor, names []stri
 			continue
 		}
 		w.items[blobPath(b.Digest)] = item{b, w.fetch(b)}
-		below, err := w.below(ctx, b)
+		below, err := registry.Present(ctx, w.src, b)
 		if err != nil {
-			return err
+			return fmt.Errorf("save %s: %w", d.Digest, err)
 		}
 		work = append(work, below...)
 	}
 	w.list(d, names)
 	return nil
-}
-
-// below lists what a manifest or index names and the source has. Only an index may name what it has not.
-func (w *writing) below(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	if !registry.MayLink(d) {
-		return nil, nil
-	}
-	all, err := registry.Links(ctx, w.src, d)
-	if err != nil {
-		return nil, err
-	}
-	var there []ocispec.Descriptor
-	for _, b := range all {
-		has, err := w.src.Exists(ctx, b)
-		if err == nil && !has && !registry.IsIndex(d.MediaType) {
-			err = fmt.Errorf("save manifest %s: its blob %s: %w", d.Digest, b.Digest, registry.ErrNotFound)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if has {
-			there = append(there, b)
-		}
-	}
-	return there, nil
 }
 
 // list adds a manifest to index.json, once for each name.
@@ -237,7 +212,7 @@ func (w *writing) write(ctx context.Context, to io.Writer) error {
 		}
 	}
 	t := tar.NewWriter(to)
-	for _, name := range sorted(names) {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		var err error
 		if i, is := w.items[name]; is {
 			err = w.writeItem(ctx, t, name, i)
@@ -249,16 +224,6 @@ func (w *writing) write(ctx context.Context, to io.Writer) error {
 		}
 	}
 	return t.Close()
-}
-
-// sorted lists the keys of a set.
-func sorted[K cmp.Ordered](set map[K]bool) []K {
-	keys := make([]K, 0, len(set))
-	for key := range set {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // writeItem writes one file.

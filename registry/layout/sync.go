@@ -20,7 +20,7 @@ import (
 )
 
 // persist sees that a manifest and all it leads to is there, and brings it to the disk. For what has a name that was done before it
-// got it. An index may list manifests that are not there, a manifest may not.
+// got it.
 func (l *Layout) persist(ctx context.Context, d ocispec.Descriptor) error {
 	x, err := l.names.read()
 	if err != nil || x.hasDigest(d.Digest) {
@@ -37,9 +37,9 @@ func (l *Layout) persist(ctx context.Context, d ocispec.Descriptor) error {
 		seen[d.Digest] = true
 		blobs = append(blobs, l.path(d.Digest))
 		folders[filepath.Dir(l.path(d.Digest))] = true
-		below, err := l.below(ctx, d)
+		below, err := registry.Present(ctx, l, d)
 		if err != nil {
-			return err
+			return fmt.Errorf("image layout %s: %w", l.dir, err)
 		}
 		work = append(work, below...)
 	}
@@ -47,31 +47,6 @@ func (l *Layout) persist(ctx context.Context, d ocispec.Descriptor) error {
 		return err
 	}
 	return syncAll(slices.Collect(maps.Keys(folders)))
-}
-
-// below lists what a manifest or index of the folder names and the folder has, and insists on the blobs of a manifest.
-func (l *Layout) below(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	if !registry.MayLink(d) {
-		return nil, nil
-	}
-	all, err := registry.Links(ctx, l, d)
-	if err != nil {
-		return nil, err
-	}
-	var there []ocispec.Descriptor
-	for _, b := range all {
-		has, err := l.Exists(ctx, b)
-		if err != nil {
-			return nil, err
-		}
-		if !has && !registry.IsIndex(d.MediaType) {
-			return nil, fmt.Errorf("manifest %s in image layout %s: its blob %s: %w", d.Digest, l.dir, b.Digest, registry.ErrNotFound)
-		}
-		if has {
-			there = append(there, b)
-		}
-	}
-	return there, nil
 }
 
 // syncAll syncs files at once: the file system then writes its journal once for several of them.

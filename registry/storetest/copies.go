@@ -71,7 +71,12 @@ func testDockerTypes(t *testing.T, s registry.Store) {
 	tag(t, s, list, "docker")
 	resolve(t, s, "docker", list)
 	resolve(t, s, d.Digest.String(), d)
-	Same(t, s, list)
+	dst := memory.New()
+	if _, err := registry.Copy(t.Context(), dst, "copy", s, "docker", registry.CopyOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	resolve(t, dst, "copy", list)
+	Same(t, dst, list)
 }
 
 // testSubject keeps an artifact whose subject is not there, and lists it where the store can.
