@@ -27,41 +27,23 @@ type Image struct {
 	Descriptor ocispec.Descriptor // of the manifest
 	Manifest   ocispec.Manifest
 	Config     ocispec.Image
-	Err        error // why the rest is not there
 }
 
 // FetchImage reads the manifest and the configuration of an image, and sees that the configuration has as many diff IDs as the
 // manifest has layers.
 func FetchImage(ctx context.Context, s Store, d ocispec.Descriptor) (Image, error) {
-	image := Image{Descriptor: d}
-	image.Manifest, image.Err = FetchManifest(ctx, s, d)
-	if image.Err == nil {
-		image.Config, image.Err = FetchConfig(ctx, s, image.Manifest.Config)
+	m, err := FetchManifest(ctx, s, d)
+	if err != nil {
+		return Image{}, err
 	}
-	if layers, ids := len(image.Manifest.Layers), len(image.Config.RootFS.DiffIDs); image.Err == nil && layers != ids {
-		image.Err = fmt.Errorf("image %s has %d layers but %d diff IDs in its configuration", d.Digest, layers, ids)
+	config, err := FetchConfig(ctx, s, m.Config)
+	if err != nil {
+		return Image{}, err
 	}
-	return image, image.Err
-}
-
-// FetchImages reads many images at once. The result has as many, in the same order; what is wrong with one is in its Err.
-func FetchImages(ctx context.Context, s Store, all []ocispec.Descriptor) []Image {
-	images := make([]Image, len(all))
-	indexes := make([]int, len(all))
-	for i := range all {
-		indexes[i] = i
+	if layers, ids := len(m.Layers), len(config.RootFS.DiffIDs); layers != ids {
+		return Image{}, fmt.Errorf("image %s has %d layers but %d diff IDs in its configuration", d.Digest, layers, ids)
 	}
-	const readers = 4
-	_ = each(ctx, readers, indexes, func(ctx context.Context, i int) error {
-		images[i], _ = FetchImage(ctx, s, all[i])
-		return nil
-	})
-	for i := range images {
-		if images[i].Descriptor.Digest == "" { // not reached
-			images[i] = Image{Descriptor: all[i], Err: context.Cause(ctx)}
-		}
-	}
-	return images
+	return Image{d, m, config}, nil
 }
 
 // PushBytes pushes a small blob or manifest and returns its descriptor.

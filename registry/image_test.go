@@ -65,13 +65,7 @@ func TestPushImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone := storetest.Describe([]byte("gone"))
-	gone.MediaType = ocispec.MediaTypeImageManifest
-	images := registry.FetchImages(t.Context(), s, []ocispec.Descriptor{odd, d, gone})
-	if images[0].Err == nil || !strings.Contains(images[0].Err.Error(), "0 layers but 2 diff IDs") {
-		t.Errorf("image with more diff IDs than layers: %v", images[0].Err)
-	}
-	if images[1].Err != nil || images[1].Config.Architecture != "arm64" || !errors.Is(images[2].Err, registry.ErrNotFound) || images[2].Descriptor.Digest != gone.Digest {
-		t.Errorf("%v, %v", images[1], images[2].Err)
+	if _, err := registry.FetchImage(t.Context(), s, odd); err == nil || !strings.Contains(err.Error(), "0 layers but 2 diff IDs") {
+		t.Errorf("image with more diff IDs than layers: %v", err)
 	}
 }

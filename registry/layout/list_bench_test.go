@@ -5,6 +5,7 @@ package layout_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,15 +58,17 @@ func BenchmarkList(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		var all []ocispec.Descriptor
-		for _, n := range names {
-			all = append(all, n.Descriptor)
+		var readers sync.WaitGroup
+		for worker := range 4 {
+			readers.Go(func() {
+				for i := worker; i < len(names); i += 4 {
+					if _, err := registry.FetchImage(b.Context(), l, names[i].Descriptor); err != nil {
+						b.Error(err)
+					}
+				}
+			})
 		}
-		for _, image := range registry.FetchImages(b.Context(), l, all) {
-			if image.Err != nil {
-				b.Fatal(image.Err)
-			}
-		}
+		readers.Wait()
 	}
 	_ = unix.Getrusage(0, &after)
 	b.ReportMetric(float64(after.Utime.Nano()-before.Utime.Nano())/float64(b.N)/1e6, "user-ms")
