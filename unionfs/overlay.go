@@ -67,7 +67,7 @@ func (o Overlay) Prepare(_ context.Context, s Stack) (Root, error) {
 	}
 	m := o.mount(s)
 	if !s.ReadOnly && s.Volatile {
-		if err := allowVolatile(s.Dir); err != nil {
+		if _, err := allowVolatile(s.Dir); err != nil {
 			return Root{}, err
 		}
 	}

@@ -154,12 +154,19 @@ func TestVolatileCrash(t *testing.T) {
 	if _, err := (unionfs.Overlay{}).Prepare(t.Context(), s); err != nil {
 		t.Errorf("it was not mounted: %v", err)
 	}
+	_, done, err := unionfs.Overlay{}.View(t.Context(), s) // which leaves the container ready to start
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := done(); err != nil {
+		t.Fatal(err)
+	}
 	_, unmount := drivertest.Mounted(t, root)
 	unmount()
 	if err := os.WriteFile(note, []byte("an earlier boot"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := unionfs.Overlay{}.Prepare(t.Context(), s)
+	_, err = unionfs.Overlay{}.Prepare(t.Context(), s)
 	if err == nil || !strings.Contains(err.Error(), s.Dir+" is volatile") {
 		t.Errorf("error %v", err)
 	}

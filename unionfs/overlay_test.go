@@ -51,7 +51,7 @@ func TestManyLayers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), c.dir)
-			s := unionfs.Stack{Layers: nil, Dir: filepath.Join(dir, "container")}
+			s := unionfs.Stack{Dir: filepath.Join(dir, "container")}
 			if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 				t.Fatal(err)
 			}

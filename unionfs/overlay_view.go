@@ -18,16 +18,22 @@ import (
 // View mounts the root where only this process sees it. A container that runs has its own mount of the same upper folder, and overlay
 // does not keep two in step: look at such a one through /proc/PID/root.
 func (o Overlay) View(_ context.Context, s Stack) (string, func() error, error) {
+	done := func() error { return nil }
 	if s.Volatile && !s.ReadOnly {
-		if err := allowVolatile(s.Dir); err != nil {
+		marked, err := allowVolatile(s.Dir)
+		if err != nil {
 			return "", nil, err
+		}
+		if !marked { // then the container can be started as it was prepared
+			done = func() error { return os.RemoveAll(volatileMark(s.Dir)) }
 		}
 	}
 	tree, err := o.mount(s).detached()
 	if err != nil {
 		return "", nil, fmt.Errorf("overlay: show %s: %w", s.Dir, err)
 	}
-	return fmt.Sprintf("/proc/self/fd/%d/.", tree), func() error { return unix.Close(tree) }, nil
+	// The last dot makes it a folder for those who don't follow links.
+	return fmt.Sprintf("/proc/self/fd/%d/.", tree), func() error { return errors.Join(unix.Close(tree), done()) }, nil
 }
 
 // detached makes the mount, attached nowhere, and returns its descriptor.
@@ -131,37 +137,41 @@ func oneByOne() bool {
 // bootFile has the number that the kernel gives to each boot of the machine (random(4)).
 const bootFile = "/proc/sys/kernel/random/boot_id"
 
-// allowVolatile lets a volatile overlay be mounted again. The kernel leaves a mark when it mounts one and refuses the next mount,
-// because what was written may be lost in part if the machine went down in between. The driver keeps the boot beside it: within
-// one boot nothing is lost, and the mark is taken away.
-func allowVolatile(dir string) error {
+// volatileMark is the kernel's mark in a container's folder.
+func volatileMark(dir string) string {
+	return filepath.Join(dir, "work", "work", "incompat", "volatile")
+}
+
+// allowVolatile lets a volatile overlay be mounted again, and says whether it was before. The kernel leaves a mark when it mounts one and
+// refuses the next mount, because what was written may be lost in part if the machine went down in between. The driver keeps the boot
+// beside it: within one boot nothing is lost, and the mark is taken away.
+func allowVolatile(dir string) (marked bool, err error) {
 	boot, err := os.ReadFile(bootFile)
 	if err != nil {
-		return fmt.Errorf("overlay: %w", err)
+		return false, fmt.Errorf("overlay: %w", err)
 	}
 	file := filepath.Join(dir, "volatile")
 	kept, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return os.WriteFile(file, boot, 0o644)
+		return false, os.WriteFile(file, boot, 0o644)
 	}
 	if err != nil {
-		return fmt.Errorf("overlay: %w", err)
+		return false, fmt.Errorf("overlay: %w", err)
 	}
-	mark := filepath.Join(dir, "work", "work", "incompat", "volatile")
-	_, err = os.Lstat(mark)
+	_, err = os.Lstat(volatileMark(dir))
 	if errors.Is(err, fs.ErrPermission) { // overlay's folder has mode 0, which stops all but root
 		err = os.Chmod(filepath.Join(dir, "work", "work"), 0o700)
 		if err == nil {
-			_, err = os.Lstat(mark)
+			_, err = os.Lstat(volatileMark(dir))
 		}
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return os.WriteFile(file, boot, 0o644)
+		return false, os.WriteFile(file, boot, 0o644)
 	case err != nil:
-		return fmt.Errorf("overlay: %w", err)
+		return false, fmt.Errorf("overlay: %w", err)
 	case string(kept) != string(boot):
-		return fmt.Errorf("overlay: %s is volatile, and the machine went down after it was mounted: what was written may be damaged; remove the container", dir)
+		return true, fmt.Errorf("overlay: %s is volatile, and the machine went down after it was mounted: what was written may be damaged; remove the container", dir)
 	}
-	return os.RemoveAll(mark)
+	return true, os.RemoveAll(volatileMark(dir))
 }

@@ -91,11 +91,12 @@ func (w *world) in(t *testing.T) *world {
 	return &other
 }
 
-// container makes the folder of a new container on layers. It is removed with the test.
+// container makes the folder of a new container on layers. It is removed with the test. It is volatile, or each unmount of an overlay would
+// write all to the disk that anybody on the machine wrote before (sync(2)).
 func (w *world) container(layers ...unionfs.Layer) unionfs.Stack {
 	w.Helper()
 	*w.count++
-	s := unionfs.Stack{Layers: layers, Dir: filepath.Join(w.dir, "containers", strconv.Itoa(*w.count))}
+	s := unionfs.Stack{Layers: layers, Dir: filepath.Join(w.dir, "containers", strconv.Itoa(*w.count)), Volatile: true}
 	if err := os.MkdirAll(s.Dir, 0o711); err != nil {
 		w.Fatal(err)
 	}
