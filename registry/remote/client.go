@@ -62,6 +62,7 @@ type Client struct {
 	transports map[string]http.RoundTripper // by host; "" for all without certificates of their own
 	schemes    map[string]string            // by host: https or http
 	subjects   map[string]*sync.Mutex       // by fallback tag of referrers
+	pushing    map[string]chan struct{}     // by blob; closed when its push has ended
 }
 
 // orElse is a value, or another one in place of the zero value.

@@ -20,6 +20,11 @@ import (
 // Push uploads a blob or manifest that the registry doesn't have. An upload that is cut goes on where the registry says, or from
 // the beginning, if r is an [io.Seeker].
 func (r *Repository) Push(ctx context.Context, d ocispec.Descriptor, from io.Reader) error {
+	done, err := r.client.turn(ctx, r.object(d.Digest.String()))
+	if err != nil {
+		return err
+	}
+	defer done()
 	there, err := r.Exists(ctx, d)
 	if err != nil || there {
 		return err
@@ -33,6 +38,30 @@ func (r *Repository) Push(ctx context.Context, d ocispec.Descriptor, from io.Rea
 		return fmt.Errorf("push %s: %w", r.object(d.Digest.String()), err)
 	}
 	return nil
+}
+
+// turn waits until nobody else pushes a blob: images that share it may be copied at once, and it shall be uploaded once. Debian's
+// registry even gets confused by a manifest that is put while a blob of it is uploaded again.
+func (c *Client) turn(ctx context.Context, blob string) (done func(), err error) {
+	for {
+		c.mutex.Lock()
+		mine := make(chan struct{})
+		other := remember(&c.pushing, blob, func() chan struct{} { return mine })
+		c.mutex.Unlock()
+		if other == mine {
+			return func() {
+				c.mutex.Lock()
+				defer c.mutex.Unlock()
+				delete(c.pushing, blob)
+				close(mine)
+			}, nil
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // upload is a session in which a blob is uploaded.

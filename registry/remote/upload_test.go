@@ -4,10 +4,12 @@ package remote
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +52,8 @@ func (s *sessions) handle(w http.ResponseWriter, r *http.Request) {
 	_, open := s.uploads[name]
 	switch {
 	case r.URL.Path == "/v2/":
+	case r.Method == http.MethodHead && s.blobs[name] != nil:
+		w.Header().Set("Content-Length", strconv.Itoa(len(s.blobs[name])))
 	case r.Method == http.MethodHead:
 		w.WriteHeader(http.StatusNotFound)
 	case r.Method == http.MethodPost && r.FormValue("mount") != "" && s.mount == http.StatusCreated:
@@ -281,6 +285,51 @@ func TestPushGivesUp(t *testing.T) {
 		t.Errorf("got %v after %s", err, s.methods())
 	}
 }
+
+// TestPushAtOnce pushes one blob many times at once: it is uploaded once. One of those who wait doesn't wait any longer.
+func TestPushAtOnce(t *testing.T) {
+	s := serveSessions(t)
+	c := newClient(t)
+	text := random(1 << 20)
+	var group sync.WaitGroup
+	started := make(chan struct{})
+	group.Go(func() {
+		first := readerFunc(func([]byte) (int, error) {
+			close(started)
+			return 0, errors.New("disk is broken")
+		})
+		if err := repository(t, c, s.host()).Push(t.Context(), describe(text), first); err == nil {
+			t.Error("the first: no error")
+		}
+	})
+	<-started
+	for range 8 {
+		group.Go(func() {
+			if err := repository(t, c, s.host()).Push(t.Context(), describe(text), bytes.NewReader(text)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := repository(t, c, s.host()).Push(ctx, describe(text), bytes.NewReader(text)); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	group.Wait()
+	wantBytes(t, s.blobs[describe(text).Digest.String()], text)
+	if n := s.count("POST"); n != 2 {
+		t.Errorf("%d uploads", n)
+	}
+	if len(c.pushing) > 0 {
+		t.Errorf("left: %v", c.pushing)
+	}
+}
+
+// readerFunc is a reader that is a function.
+type readerFunc func([]byte) (int, error)
+
+// Read calls it.
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // TestPushExisting doesn't read what the registry has.
 func TestPushExisting(t *testing.T) {
