@@ -12,7 +12,7 @@ import (
 
 // TestCopies compares the files that every step has a copy of: who reads one has read them all.
 func TestCopies(t *testing.T) {
-	for _, name := range []string{"run.go", "root.go", "rights.go", "files.go", "escape.go", "group.go", "stack.go", "make.go", "inside.go", "look_test.go", "proc_test.go", "status_test.go", "group_test.go"} {
+	for _, name := range []string{"run.go", "root.go", "rights.go", "files.go", "escape.go", "group.go", "stack.go", "show.go", "make.go", "inside.go", "look_test.go", "proc_test.go", "status_test.go", "group_test.go"} {
 		copies, err := filepath.Glob("*/" + name)
 		if err != nil || len(copies) < 2 {
 			t.Errorf("%s: copies %v, error %v", name, copies, err)

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -25,16 +27,27 @@ type tree interface {
 	Rmdir(name string) error
 	Rename(from, to string) error
 	Link(from, to string) error
+	Wait() error
 }
 
-// union.Union is one tree, the kernel's calls are the other.
-var (
-	_ tree = (*union.Union)(nil)
-	_ tree = calls{}
-)
+// inGo is the union. Nobody can look at it from outside, so that it never waits.
+type inGo struct{ *union.Union }
+
+// Wait does nothing.
+func (inGo) Wait() error { return nil }
 
 // calls are those of the kernel, on the folder that the process is in.
 type calls struct{}
+
+// Wait waits for the end of a line, so that somebody can look at what is mounted.
+func (calls) Wait() error {
+	fmt.Printf("I am process %d, and wait for the Enter key.\n", os.Getpid())
+	_, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return err
+}
 
 // ReadDir lists a folder in the order of names.
 func (calls) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
@@ -62,8 +75,10 @@ func (calls) Link(from, to string) error { return unix.Link(from, to) }
 // do does one operation, such as "rm srv/two", and returns what comes of it: a text, "ok", or the kernel's words for its error.
 func do(t tree, operation string) string {
 	words := strings.Fields(operation)
-	answer, err := "ok", fmt.Errorf("no operation: ls, cat, mkdir, rm or rmdir NAME; mv or ln OLD NEW; append NAME TEXT")
+	answer, err := "ok", fmt.Errorf("no operation: ls, cat, mkdir, rm or rmdir NAME; mv or ln OLD NEW; append NAME TEXT; wait")
 	switch {
+	case operation == "wait":
+		err = t.Wait()
 	case len(words) == 2:
 		answer, err = one(t, words[0], words[1], err)
 	case len(words) == 3:

@@ -70,7 +70,7 @@ func start(operations []string, dir string, explained bool) (int, error) {
 		explain(plan(operations, s))
 		return 0, nil
 	}
-	answered, err := inGo(os.Stdout, operations, s)
+	answered, err := answer(os.Stdout, operations, s)
 	if err != nil {
 		return 1, err
 	}
@@ -80,8 +80,8 @@ func start(operations []string, dir string, explained bool) (int, error) {
 	return compare(os.Stdout, s, len(operations))
 }
 
-// inGo does the operations on the union and returns them, each with its answer.
-func inGo(w io.Writer, operations []string, s stack) (answered []string, err error) {
+// answer does the operations on the union and returns them, each with its answer.
+func answer(w io.Writer, operations []string, s stack) (answered []string, err error) {
 	u, err := union.New(union.Options{
 		Lower: []string{s.path("layer1"), s.path("layer2")}, Upper: s.path("diff-go"), Work: s.path("work-go"),
 		User: os.Geteuid() != 0, Trace: func(line string) { fmt.Fprintln(w, line) },
@@ -91,9 +91,9 @@ func inGo(w io.Writer, operations []string, s stack) (answered []string, err err
 	}
 	for _, operation := range operations {
 		fmt.Fprintln(w, operation)
-		answer := do(u, operation)
-		fmt.Fprintln(w, "  ->", answer)
-		answered = append(answered, operation, answer)
+		result := do(inGo{u}, operation)
+		fmt.Fprintln(w, "  ->", result)
+		answered = append(answered, operation, result)
 	}
 	return answered, u.Close()
 }

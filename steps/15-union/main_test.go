@@ -3,9 +3,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,6 +88,31 @@ func check(t *testing.T, srv, prefix string) {
 	if _, err := os.Lstat(filepath.Join(srv, "old")); !os.IsNotExist(err) {
 		t.Errorf("%s/old: error %v, want none of it", srv, err)
 	}
+}
+
+// TestMount looks at the program that does the operations on the overlay, while it waits: what it has changed nobody else sees.
+func TestMount(t *testing.T) {
+	each(t, func(t *testing.T, u user, s stack) {
+		r := begin(t, u.as(exec.Command(step, "-dir", s.dir, "rm srv/two", "wait")), "again", false)
+		mounts := witness.Mounts(t, r.pid)
+		if !slices.ContainsFunc(mounts, func(m witness.Mount) bool { return m.Point == "/" && m.Type == "overlay" && !m.Shared() }) {
+			t.Errorf("its mounts are %+v", mounts)
+		}
+		root := fmt.Sprintf("/proc/%d/root/srv/", r.pid)
+		witness.Until(t, "the file is gone there", func() bool {
+			_, err := os.Lstat(root + "two")
+			return os.IsNotExist(err)
+		})
+		if _, err := os.Lstat(root + "one"); err != nil {
+			t.Errorf("another file: %v", err)
+		}
+		if _, err := os.Lstat(s.path("layer2/srv/two")); err != nil {
+			t.Errorf("the layer: %v", err)
+		}
+		if code := r.end(); code != 0 {
+			t.Errorf("exit code %d:\n%s", code, r.out.String())
+		}
+	})
 }
 
 // TestDifference changes what the kernel has to do the operations on, so that its answer is another.

@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 	"runtime"
 
 	"github.com/opencontainers/go-digest"
@@ -97,15 +96,6 @@ func compress(archive []byte, level int) ([]byte, error) {
 	}
 	err = z.Close()
 	return blob.Bytes(), err
-}
-
-// decompress is the way back, for archives of up to a gigabyte: a small blob can be an endless archive.
-func decompress(blob io.Reader) ([]byte, error) {
-	z, err := gzip.NewReader(blob)
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(z, 1<<30))
 }
 
 // push puts bytes into a store and returns what others need to name them: media type, digest, size.

@@ -76,3 +76,12 @@ func twice(ctx context.Context, w io.Writer, s registry.Store, d ocispec.Descrip
 	fmt.Fprintf(w, "           compressed in another way it has the digest %s, and the same diff ID\n", digestOf(again))
 	return err
 }
+
+// decompress is the way back, for archives of up to a gigabyte: a small blob can be an endless archive.
+func decompress(blob io.Reader) ([]byte, error) {
+	z, err := gzip.NewReader(blob)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(z, 1<<30))
+}
