@@ -80,6 +80,27 @@ func TestFS(t *testing.T) {
 	}
 }
 
+// TestReplacedFolder removes a folder of a layer and makes it again: it is empty, also for the next union.
+func TestReplacedFolder(t *testing.T) {
+	lower := folders(t, map[string]string{"a/b": "1", "d/c": "1", "d/l": "-> /d/c"})
+	u, upper, work := open(t, lower...)
+	if err := errors.Join(u.Unlink("a/b"), u.Rmdir("a"), u.Mkdir("a", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	u.Close()
+	u, err := New(Options{Lower: lower, Upper: upper, Work: work, User: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	if entries, err := u.ReadDir("a"); err != nil || len(entries) > 0 {
+		t.Errorf("it has %v, error %v", entries, err)
+	}
+	if content, err := fs.ReadFile(u, "d/l"); err != nil || string(content) != "1" {
+		t.Errorf("the link from the root leads to %q, error %v", content, err)
+	}
+}
+
 // TestNothingLeadsOut has layers with links to where nobody must get: a secret beside the layers.
 func TestNothingLeadsOut(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
