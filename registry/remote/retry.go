@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -68,8 +69,10 @@ func passing(response *http.Response, err error) bool {
 		return false
 	case refusedTLS(err), errors.As(err, &record), errors.As(err, &local):
 		return false
+	case errors.Is(err, syscall.ENETUNREACH): // this machine has no network at all
+		return false
 	case errors.As(err, &name):
-		return !name.IsNotFound
+		return name.IsTimeout || name.IsTemporary
 	}
 	var answer *Error
 	return !errors.As(err, &answer) // a token service that said no was tried again already
