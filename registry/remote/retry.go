@@ -72,7 +72,8 @@ func passing(response *http.Response, err error) bool {
 	case errors.Is(err, syscall.ENETUNREACH): // this machine has no network at all
 		return false
 	case errors.As(err, &name):
-		return name.IsTimeout || name.IsTemporary
+		noNetwork := strings.HasSuffix(name.Err, syscall.ENETUNREACH.Error()) // the resolver keeps the words alone
+		return (name.IsTimeout || name.IsTemporary) && !noNetwork
 	}
 	var answer *Error
 	return !errors.As(err, &answer) // a token service that said no was tried again already

@@ -27,7 +27,7 @@ func TestPassing(t *testing.T) {
 		"no such host":          {dial(&net.DNSError{Err: "no such host", IsNotFound: true}), false},
 		"a busy name server":    {dial(&net.DNSError{Err: "server misbehaving", IsTemporary: true}), true},
 		"a silent name server":  {dial(&net.DNSError{Err: "i/o timeout", IsTimeout: true}), true},
-		"no way to name server": {dial(&net.DNSError{Err: "dial udp: connect: network is unreachable"}), false},
+		"no way to name server": {dial(&net.DNSError{Err: "dial udp: connect: network is unreachable", IsTemporary: true}), false},
 		"given up":              {fmt.Errorf("stopped: %w", context.Canceled), false},
 	} {
 		if got := passing(nil, it.err); got != it.want {
