@@ -142,6 +142,13 @@ func TestCreateAndPush(t *testing.T) {
 			if diff := cmp.Diff(expect, got); diff != "" {
 				t.Errorf("manifests -want +got:\n%s", diff)
 			}
+			newer := r.put(t, "registry.example/app", "amd64", "riscv64", mediaType)
+			if err := lists.Create(t.Context(), list, names(t, "registry.example/app:amd64"), true); err != nil {
+				t.Fatal(err)
+			}
+			if l, err := lists.Get(list); err != nil || len(l.Entries) != 2 || l.Entries[0].Descriptor.Digest != newer {
+				t.Errorf("a tag that has moved: the list is %+v, %v", l, err)
+			}
 			if err := lists.Create(t.Context(), names(t, "registry.example/nested")[0], []reference.Named{list}, false); err == nil {
 				t.Error("a list was taken into a list")
 			}
