@@ -3,8 +3,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -55,7 +57,8 @@ func (l listing) print(w io.Writer, format string, quiet bool, rows []row) error
 
 // printTable prints rows below their headings, in columns three blanks apart.
 func (l listing) printTable(w io.Writer, t *template.Template, rows []row) error {
-	columns := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	whole := bufio.NewWriter(w) // columns are written cell by cell
+	columns := tabwriter.NewWriter(whole, 10, 1, 3, ' ', 0)
 	heading, err := t.Clone()
 	if err != nil {
 		return err
@@ -66,7 +69,7 @@ func (l listing) printTable(w io.Writer, t *template.Template, rows []row) error
 	if err := printRows(columns, t, rows); err != nil {
 		return err
 	}
-	return columns.Flush()
+	return errors.Join(columns.Flush(), whole.Flush())
 }
 
 // printRows prints one line for each row; nothing is printed where the template fails for one of them.

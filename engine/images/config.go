@@ -9,6 +9,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stave/registry"
 )
 
 // Config is an image's configuration, with docker's fields beside those of OCI.
@@ -58,7 +60,7 @@ func parseConfig(data []byte, layers int) (*Config, error) {
 		return nil, fmt.Errorf("the image's configuration names %d layers, its manifest has %d", len(c.RootFS.DiffIDs), layers)
 	}
 	for _, id := range c.RootFS.DiffIDs {
-		if err := id.Validate(); err != nil || id.Algorithm() != digest.SHA256 {
+		if err := registry.CheckDescriptor(ocispec.Descriptor{Digest: id}); err != nil || id.Algorithm() != digest.SHA256 {
 			return nil, fmt.Errorf("the image's configuration names the layer %q: only sha256 digests are taken", id)
 		}
 	}
