@@ -4,11 +4,13 @@ package archive
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -103,16 +105,30 @@ func (a *Archive) bytes(ctx context.Context, r io.Reader, o OpenOptions) (io.Rea
 	return a.spool(ctx, z, o)
 }
 
+// nameless makes a file that goes with its descriptor, however the process ends (open(2), O_TMPFILE).
+func nameless(dir string) (*os.File, error) {
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		return os.NewFile(uintptr(fd), filepath.Join(dir, "(archive)")), nil
+	}
+	f, err := os.CreateTemp(dir, "archive-") // a file system that has none
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // spool puts a stream into a temporary file.
 func (a *Archive) spool(ctx context.Context, r io.Reader, o OpenOptions) (io.ReaderAt, int64, error) {
-	f, err := os.CreateTemp(o.TempDir, "archive-")
+	f, err := nameless(cmp.Or(o.TempDir, os.TempDir()))
 	if err != nil {
 		return nil, 0, err
 	}
 	a.temp = f
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, 0, err
-	}
 	limit := o.MaxBytes
 	if limit <= 0 {
 		limit = 256 << 30

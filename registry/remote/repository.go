@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 
 	"github.com/distribution/reference"
@@ -117,10 +118,8 @@ func (c *Client) ok(ctx context.Context, q *request, statuses ...int) (*http.Res
 	if err != nil {
 		return nil, err
 	}
-	for _, status := range statuses {
-		if response.StatusCode == status {
-			return response, nil
-		}
+	if slices.Contains(statuses, response.StatusCode) {
+		return response, nil
 	}
 	return nil, failed(q, response)
 }
