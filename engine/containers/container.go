@@ -39,12 +39,8 @@ func (c *Container) Root() unionfs.Root { return c.root }
 // holder is the name under which the container keeps its layers.
 func (c *Container) holder() string { return "container-" + c.ID }
 
-// prepare makes what the container needs besides its folder. Whoever is killed here leaves a container that is Creating.
+// prepare makes what the container needs besides its folder and record. Whoever is killed here leaves a container that is Creating.
 func (c *Container) prepare(ctx context.Context) error {
-	c.Status, c.CreatedAt = Creating, time.Now().UTC()
-	if err := c.write(c.dir); err != nil {
-		return err
-	}
 	for _, chain := range c.Layers {
 		if err := c.store.layers.Refer(chain, c.holder()); err != nil {
 			return fmt.Errorf("layer %s of %s: %w", chain, c.Image, err)
@@ -155,7 +151,7 @@ func (c *Container) Kill(ctx context.Context) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		lock, err := lockFile(filepath.Join(c.dir, lockName))
+		lock, err := lockFile(filepath.Join(c.dir, lockName), 0)
 		switch {
 		case err == nil:
 			return lock.Close()
@@ -172,6 +168,7 @@ func (c *Container) Kill(ctx context.Context) error {
 // lost notes that a container ended when nobody looked.
 func (c *Container) lost() error {
 	const unknown = 255
+	c.FinishedAt = time.Now().UTC() // or some time before
 	c.Status, c.ExitCode, c.Error = Exited, unknown, "the stave that ran the container was killed, and its exit code with it"
 	return errors.Join(c.rest(), c.write(c.dir))
 }
@@ -224,7 +221,7 @@ func (c *Container) Changes(ctx context.Context, w io.Writer) error {
 
 // Remove removes the container and all it wrote. One that runs is refused.
 func (c *Container) Remove(ctx context.Context) error {
-	lock, err := lockFile(filepath.Join(c.dir, lockName))
+	lock, err := lockFile(filepath.Join(c.dir, lockName), 0)
 	if errors.Is(err, errBusy) {
 		return fmt.Errorf("container %s runs, or another command is at work on it: end it first, or stave rm -f %s", c.Name, c.Name)
 	}
@@ -266,6 +263,13 @@ func (c *Container) destroy(ctx context.Context) error {
 
 // removeRoot removes what the driver made. Layers that are gone don't hinder it.
 func (c *Container) removeRoot(ctx context.Context) error {
+	if c.Driver == "" { // nobody knows
+		var failed error
+		for _, d := range c.store.drivers {
+			failed = errors.Join(failed, d.Remove(ctx, unionfs.Stack{Dir: c.dir}))
+		}
+		return failed
+	}
 	driver, err := c.store.driver(c.Driver)
 	if err != nil {
 		return err

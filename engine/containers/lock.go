@@ -18,10 +18,10 @@ const lockName = "lock"
 // errBusy says that somebody else holds a lock.
 var errBusy = errors.New("in use")
 
-// lockFile makes a file if it is not there, and locks it; the kernel unlocks it when the process ends, however it ends. The error is
-// errBusy where somebody else has locked it.
-func lockFile(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+// lockFile locks a file; the kernel unlocks it when the process ends, however it ends. The error is errBusy where somebody else has
+// locked it. With os.O_CREATE|os.O_EXCL it makes the file.
+func lockFile(name string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|flags, 0o600)
 	if err != nil {
 		return nil, err
 	}

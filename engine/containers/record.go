@@ -72,17 +72,18 @@ func readRecord(dir string) (r Record, err error) {
 	if err != nil {
 		return r, err
 	}
+	id := filepath.Base(dir)
 	if err := json.Unmarshal(data, &r); err != nil {
-		return r, fmt.Errorf("%s: %w", name, err)
+		return r, fmt.Errorf("%s: %w; stave rm -f %s removes what is left of the container", name, err, id)
 	}
-	if r.ID != filepath.Base(dir) {
-		return r, fmt.Errorf("%s: it is the record of another container, %q", name, r.ID)
+	if r.ID != id {
+		return r, fmt.Errorf("%s: it is the record of another container, %q; stave rm -f %s removes what is here", name, r.ID, id)
 	}
 	return r, nil
 }
 
 // write keeps the record: beside the old one, then in its place, so that a reader sees one of them whole. It lasts beyond a crash of the
-// machine where that matters: a container that runs, is being made or removes itself is gone then anyway.
+// machine, except of a container that is being made or removes itself: it is gone then anyway.
 func (r Record) write(dir string) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -93,7 +94,7 @@ func (r Record) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	lasting := !r.AutoRemove && (r.Status == Created || r.Status == Exited)
+	lasting := !r.AutoRemove && r.Status != Creating
 	_, err = f.Write(append(data, '\n'))
 	if err == nil && lasting {
 		err = f.Sync()

@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -32,20 +34,30 @@ type Layers interface {
 
 // Containers are the containers of a state folder.
 type Containers struct {
-	dir    string
-	run    string
-	layers Layers
-	driver func(name string) (unionfs.Driver, error)
+	dir     string
+	run     string
+	layers  Layers
+	drivers []unionfs.Driver
 }
 
 // Open returns the containers below a state folder; it makes the folder that they are in. Those that run are kept by the runtime below
-// the folder run, see [container.Instance]. Drivers are found by their names.
-func Open(state, run string, layers Layers, driver func(name string) (unionfs.Driver, error)) (*Containers, error) {
-	c := &Containers{dir: filepath.Join(state, "containers"), run: run, layers: layers, driver: driver}
+// the folder run, see [container.Instance]. Drivers are all that a container may have.
+func Open(state, run string, layers Layers, drivers []unionfs.Driver) (*Containers, error) {
+	c := &Containers{dir: filepath.Join(state, "containers"), run: run, layers: layers, drivers: drivers}
 	if err := os.MkdirAll(c.dir, 0o711); err != nil {
 		return nil, fmt.Errorf("the folder for containers: %w", err)
 	}
 	return c, nil
+}
+
+// driver returns a driver by its name.
+func (c *Containers) driver(name string) (unionfs.Driver, error) {
+	for _, d := range c.drivers {
+		if d.Name() == name {
+			return d, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no storage driver %q", name)
 }
 
 // turn is held by the one who makes folders or sweeps: a sweep could take a folder whose lock is not held yet for one that was
@@ -62,8 +74,9 @@ func (c *Containers) turn() (*os.File, error) {
 	return f, nil
 }
 
-// Temporary makes a folder that is gone, with all in it, when release is called or the process ends (then at the next sweep).
-func (c *Containers) Temporary(ctx context.Context, id string) (dir string, release func() error, err error) {
+// Temporary makes a folder that is gone, with all in it, when release is called or the process ends (then at the next sweep). Others may
+// pass through it only where open is set, as the root of a user namespace has to.
+func (c *Containers) Temporary(ctx context.Context, id string, open bool) (dir string, release func() error, err error) {
 	turn, err := c.turn()
 	if err != nil {
 		return "", nil, err
@@ -73,19 +86,24 @@ func (c *Containers) Temporary(ctx context.Context, id string) (dir string, rele
 		return "", nil, err
 	}
 	dir = filepath.Join(c.dir, id)
-	lock, err := makeFolder(dir)
+	mode := os.FileMode(0o700)
+	if open {
+		mode = 0o711
+	}
+	lock, err := makeFolder(dir, mode)
 	if err != nil {
 		return "", nil, err
 	}
 	return dir, func() error { return errors.Join(os.RemoveAll(dir), lock.Close()) }, nil
 }
 
-// makeFolder makes a container's folder and locks it.
-func makeFolder(dir string) (*os.File, error) {
-	if err := os.Mkdir(dir, 0o711); err != nil {
+// makeFolder makes a container's folder and locks it. Nobody else may enter it as a rule: in what a container wrote there may be programs that
+// change their user (CVE-2021-41091).
+func makeFolder(dir string, mode os.FileMode) (*os.File, error) {
+	if err := os.Mkdir(dir, mode); err != nil {
 		return nil, err
 	}
-	lock, err := lockFile(filepath.Join(dir, lockName))
+	lock, err := lockFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -99,6 +117,18 @@ func (c *Containers) Create(ctx context.Context, r Record) (made *Container, err
 			err = fmt.Errorf("%w; make room on the file system of %s, for example by removing containers and images", err, c.dir)
 		}
 	}()
+	made, err = c.reserve(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := made.prepare(ctx); err != nil {
+		return nil, errors.Join(err, made.destroy(ctx), made.Close())
+	}
+	return made, nil
+}
+
+// reserve makes the folder of a container and its record, with which its id and name are taken.
+func (c *Containers) reserve(ctx context.Context, r Record) (*Container, error) {
 	turn, err := c.turn()
 	if err != nil {
 		return nil, err
@@ -110,12 +140,13 @@ func (c *Containers) Create(ctx context.Context, r Record) (made *Container, err
 	if err := c.name(&r); err != nil {
 		return nil, err
 	}
-	made = &Container{Record: r, store: c, dir: filepath.Join(c.dir, r.ID)}
-	if made.lock, err = makeFolder(made.dir); err != nil {
+	r.Status, r.CreatedAt = Creating, time.Now().UTC()
+	made := &Container{Record: r, store: c, dir: filepath.Join(c.dir, r.ID)}
+	if made.lock, err = makeFolder(made.dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := made.prepare(ctx); err != nil {
-		return nil, errors.Join(err, made.destroy(ctx), made.Close())
+	if err := made.write(made.dir); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(made.dir), made.Close())
 	}
 	return made, nil
 }
@@ -172,9 +203,15 @@ func (c *Containers) List() ([]*Container, error) {
 	return list, broken
 }
 
-// Find returns the container with a name, an id, or the beginning of one that no other has. It is not locked.
+// Find returns the container with a name, an id, or the beginning of one that no other has. It is not locked. A container whose record
+// can't be read is found by its whole id, with an error: all that can be done with it is [Container.Remove].
 func (c *Containers) Find(name string) (*Container, error) {
 	list, broken := c.List()
+	if dir := filepath.Join(c.dir, name); broken != nil && len(name) == 64 && !strings.Contains(name, "/") {
+		if _, err := readRecord(dir); err != nil && !errors.Is(err, errTemporary) {
+			return &Container{Record: Record{ID: name, Name: name}, store: c, dir: dir}, err
+		}
+	}
 	var found []*Container
 	for _, one := range list {
 		if one.ID == name || one.Name == strings.TrimPrefix(name, "/") {
@@ -186,7 +223,10 @@ func (c *Containers) Find(name string) (*Container, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, errors.Join(fmt.Errorf("%w: %s; stave ps -a lists them", ErrNotFound, name), broken)
+		if broken != nil {
+			return nil, fmt.Errorf("among the containers that can be read there is no %s: %w", name, broken)
+		}
+		return nil, fmt.Errorf("%w: %s; stave ps -a lists them", ErrNotFound, name)
 	case 1:
 		return found[0], nil
 	}
@@ -228,7 +268,10 @@ func (c *Containers) sweepOne(ctx context.Context, dir string) {
 	case !temporary && (r.Status == Created || r.Status == Exited) && !r.AutoRemove:
 		return
 	}
-	lock, err := lockFile(filepath.Join(dir, lockName))
+	lock, err := lockFile(filepath.Join(dir, lockName), 0)
+	if temporary && errors.Is(err, fs.ErrNotExist) && !isRoot(filepath.Base(dir)) {
+		os.RemoveAll(dir) // who has the turn sees no folder without a lock but those that were left
+	}
 	if err != nil {
 		return
 	}

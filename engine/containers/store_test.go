@@ -68,7 +68,7 @@ func newStore(t *testing.T, d folderDriver) (*Containers, held) {
 	t.Helper()
 	layers := held{}
 	dir := t.TempDir()
-	c, err := Open(dir, filepath.Join(dir, "run"), layers, func(string) (unionfs.Driver, error) { return d, nil })
+	c, err := Open(dir, filepath.Join(dir, "run"), layers, []unionfs.Driver{d})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +106,9 @@ func folders(t *testing.T, c *Containers) []string {
 func TestLife(t *testing.T) {
 	c, layers := newStore(t, folderDriver{})
 	made := create(t, c, Record{Name: "one", Image: "busybox"})
+	if info, err := os.Stat(made.dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("others may enter the container's folder: %v, %v", info.Mode(), err)
+	}
 	if len(made.ID) != 64 || made.Status != Created || len(layers["container-"+made.ID]) != 1 {
 		t.Errorf("made %+v, layers held %v", made.Record, layers)
 	}
@@ -230,8 +233,8 @@ func TestSweep(t *testing.T) {
 			if len(layers) != len(test.want) {
 				t.Errorf("layers held: %v", layers)
 			}
-			if len(got) == 1 && got[0] == Exited && test.status == Running && list[0].ExitCode != 255 {
-				t.Errorf("an unknown exit code is %d", list[0].ExitCode)
+			if len(got) == 1 && got[0] == Exited && test.status == Running && (list[0].ExitCode != 255 || list[0].FinishedAt.Before(made.CreatedAt)) {
+				t.Errorf("an unknown exit code is %d, of one that ended at %v", list[0].ExitCode, list[0].FinishedAt)
 			}
 			made.Close()
 		})
@@ -242,7 +245,7 @@ func TestSweep(t *testing.T) {
 func TestFailedCreation(t *testing.T) {
 	broken := errors.New("the disk is full")
 	c, layers := newStore(t, folderDriver{fails: broken})
-	if _, err := c.Create(t.Context(), Record{Image: "busybox"}); !errors.Is(err, broken) || !strings.Contains(err.Error(), "busybox") {
+	if _, err := c.Create(t.Context(), Record{Image: "busybox", Driver: "folder"}); !errors.Is(err, broken) || !strings.Contains(err.Error(), "busybox") {
 		t.Errorf("the error: %v", err)
 	}
 	if left := folders(t, c); len(left)+len(layers) > 0 {
@@ -253,7 +256,7 @@ func TestFailedCreation(t *testing.T) {
 // TestTemporary makes a temporary folder, and leaves another as a killed command does.
 func TestTemporary(t *testing.T) {
 	c, _ := newStore(t, folderDriver{})
-	dir, release, err := c.Temporary(t.Context(), "0123456789ab")
+	dir, release, err := c.Temporary(t.Context(), "0123456789ab", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,10 +275,12 @@ func TestTemporary(t *testing.T) {
 	}
 }
 
-// TestBrokenRecord does not keep the other containers from being swept, and is named when it is listed.
+// TestBrokenRecord does not keep the other containers from being swept, is named when it is listed, and can be removed.
 func TestBrokenRecord(t *testing.T) {
-	c, _ := newStore(t, folderDriver{})
-	bad := filepath.Join(c.dir, "bad")
+	c, layers := newStore(t, folderDriver{})
+	id := strings.Repeat("b", 64)
+	bad := filepath.Join(c.dir, id)
+	layers["container-"+id] = nil
 	if err := os.Mkdir(bad, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -290,5 +295,24 @@ func TestBrokenRecord(t *testing.T) {
 			t.Errorf("a record %q: %v", text, err)
 		}
 		create(t, c, Record{}).Close() // nobody else is hindered
+	}
+	if _, err := c.Find("other"); err == nil || errors.Is(err, ErrNotFound) {
+		t.Errorf("one that may be the broken one: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(bad, "merged/file"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if lock, err := os.Create(filepath.Join(bad, lockName)); err != nil || lock.Close() != nil {
+		t.Fatal(err)
+	}
+	one, err := c.Find(id)
+	if one == nil || err == nil {
+		t.Fatalf("find the broken one: %v, %v", one, err)
+	}
+	if err := one.Remove(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(bad); !errors.Is(err, os.ErrNotExist) || len(layers) != 2 {
+		t.Errorf("left: %v, layers %v", err, layers)
 	}
 }
