@@ -145,7 +145,7 @@ func TestKeptContainer(t *testing.T) {
 		{[]string{"run", "--cidfile", file, "box"}, "is there already", 125},
 		{[]string{"rmi", "box"}, string(id[:12]), 1},
 		{[]string{"rm", "missing"}, "no such container: missing", 1},
-		{[]string{"rm", "-f", "missing"}, "", 0},
+		{[]string{"rm", "-f", "missing"}, "no such container: missing", 0},
 		{[]string{"rm", string(id[:5])}, string(id[:5]) + "\n", 0},
 		{[]string{"rm", "one"}, "no such container: one", 1},
 		{[]string{"rmi", "box"}, "Deleted:", 0},
@@ -213,7 +213,23 @@ func TestKilledStaveOfAnImage(t *testing.T) {
 // TestExplainImage makes a container by the script that explain writes for it, with the image's layers joined by mount(8).
 func TestExplainImage(t *testing.T) {
 	witness.Need(t, "root", "command:busybox", "command:bash", "command:unshare", "filesystem:overlay")
-	state := imageState(t)
+	plain := imageState(t)
+	for _, name := range []string{"one", "one, two"} { // a mount can't name a folder with a comma: it takes links
+		state := filepath.Join(filepath.Dir(plain), name)
+		if err := os.Rename(plain, state); err != nil {
+			t.Fatal(err)
+		}
+		plain = state
+		t.Run(name, func(t *testing.T) { explainImage(t, state) })
+	}
+	if got := inState(t, plain, "--storage-driver", "vfs", "explain", "--shell", "box"); got.code == 0 || !strings.Contains(got.err, "--storage-driver overlay") {
+		t.Errorf("with vfs: exit code %d, %s", got.code, got.err)
+	}
+}
+
+// explainImage is TestExplainImage for a state folder.
+func explainImage(t *testing.T, state string) {
+	t.Helper()
 	got := inState(t, state, "explain", "box")
 	if got.code != 0 || strings.Count(got.out, "mount an overlay of 1 layers") != 1 {
 		t.Errorf("the calls: %d, %s\n%s", got.code, got.err, got.out)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,9 +36,10 @@ func explainCommand() *cli.Command {
 				return fmt.Errorf("--cgroup %q: v1 or v2", kind)
 			}
 			return withBundle(c, false, func(b *container.Bundle, o container.Options) error {
+				ofImage := o.Root != ""
 				o.Root, o.Cgroups = "", c.String("cgroup")
 				switch {
-				case c.Bool("shell") && len(b.Mounts) > 0:
+				case c.Bool("shell") && ofImage:
 					return explainImage(os.Stdout, b, o, c.Args().First())
 				case c.Bool("shell") && c.String("rootfs")+c.String("bundle") == "":
 					return explainLab(os.Stdout, b, o, mapsRoot(c))
@@ -80,9 +82,23 @@ func explainImage(w io.Writer, b *container.Bundle, o container.Options, image s
 	if err != nil {
 		return err
 	}
+	if len(b.Mounts) == 0 {
+		return errors.New("--shell: this storage driver makes the root file system itself, by copies or a program of its own: no command in a script does that; choose --storage-driver overlay")
+	}
 	folder := filepath.Dir(b.Spec.Root.Path)
 	plant := "export dir=$(mktemp -d)\ntrap 'rm -r \"$dir\"' EXIT\nchmod 755 \"$dir\"\n" +
-		"mkdir \"$dir\"/diff \"$dir\"/work \"$dir\"/empty \"$dir\"/merged\nexport root=$dir/merged\n"
+		"mkdir \"$dir\"/diff \"$dir\"/work \"$dir\"/empty \"$dir\"/empty/0 \"$dir\"/empty/1 \"$dir\"/layers \"$dir\"/merged\nexport root=$dir/merged\n"
+	links, err := filepath.Glob(filepath.Join(folder, "layers", "*"))
+	if err != nil {
+		return err
+	}
+	for _, link := range links { // by which a mount with many layers, or long names, finds them
+		layer, err := os.Readlink(link)
+		if err != nil {
+			return err
+		}
+		plant += "ln -s " + container.Quote(layer) + " \"$dir\"/layers/" + filepath.Base(link) + "\n"
+	}
 	inside := `"$dir"`
 	if container.Quote(folder) != folder {
 		inside = `'"$dir"'` // the script has the path between single quotes

@@ -37,7 +37,7 @@ func makeLab(c *cli.Context, id string, foreign bool) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, release, err := e.Containers.Temporary(c.Context, id)
+	dir, release, err := e.Containers.Temporary(c.Context, id, foreign)
 	if err != nil {
 		return nil, err
 	}
