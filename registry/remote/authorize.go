@@ -81,7 +81,8 @@ func (c *Client) current(ctx context.Context, q *request, s *session) (string, e
 	if s.header == "" || s.expires.IsZero() || c.now().Before(s.expires) {
 		return s.header, nil
 	}
-	return s.header, c.answer(ctx, q, s, *s.challenge)
+	err := c.answer(ctx, q, s, *s.challenge)
+	return s.header, err
 }
 
 // renew answers a challenge, unless somebody else did since the refused header was sent.

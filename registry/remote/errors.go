@@ -36,6 +36,7 @@ type Error struct {
 	host       string
 	login      string // the registry to log in to
 	refused    bool   // a user name, a password or a token was sent
+	token      bool   // it is a token service that answered: what it doesn't have is no manifest or blob
 	retryAfter string
 }
 
@@ -132,9 +133,9 @@ func (e *Error) advice() string {
 func (e *Error) Is(target error) bool {
 	switch target {
 	case registry.ErrNotFound:
-		return e.Status == http.StatusNotFound
+		return e.Status == http.StatusNotFound && !e.token
 	case registry.ErrUnsupported:
-		return e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented || e.has("UNSUPPORTED")
+		return !e.token && (e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented || e.has("UNSUPPORTED"))
 	case registry.ErrDigest:
 		return e.Status != http.StatusNotFound && e.has("DIGEST_INVALID")
 	case ErrUnauthorized:

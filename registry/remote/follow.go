@@ -28,6 +28,8 @@ type request struct {
 	body func() (io.Reader, error) // gives the body from its beginning; nil if there is none
 	size int64                     // of the body, in bytes
 
+	secret bool // the body is for the host of the request alone
+
 	tries int    // how often it may be tried again
 	fixed string // Authorization, where it doesn't come from a session
 }
@@ -57,6 +59,9 @@ func (c *Client) follow(ctx context.Context, q *request, authorization string) (
 			return nil, fmt.Errorf("%s %s: %w", q.method, address(target), err)
 		}
 		if !sameHost(next, q.url) {
+			if q.secret {
+				return nil, fmt.Errorf("%w to follow a redirect with a token to %s", errRefused, next.Host)
+			}
 			authorization = ""
 		}
 		target = next

@@ -38,6 +38,9 @@ func (c *Client) login(ctx context.Context, host string, credential credentials.
 	default:
 		return credential, failed(q, response)
 	}
+	if !sameHost(response.Request.URL, q.url) {
+		return credential, failed(q, response) // whoever the registry redirected to may not ask for the password
+	}
 	challenges := parseChallenges(response.Header.Values("WWW-Authenticate"))
 	drain(response)
 	bearer := slices.IndexFunc(challenges, func(c challenge) bool { return c.scheme == "bearer" })

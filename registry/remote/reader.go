@@ -116,8 +116,8 @@ func parseContentRange(text string) (first, last, total int64, ok bool) {
 // parseSpan reads a range of bytes, both ends included: 0-1023.
 func parseSpan(text string) (first, last int64, ok bool) {
 	from, to, found := strings.Cut(text, "-")
-	a, err1 := strconv.ParseUint(from, 10, 63)
-	b, err2 := strconv.ParseUint(to, 10, 63)
+	a, err1 := strconv.ParseUint(from, 10, 62) // so that one more is a number, too
+	b, err2 := strconv.ParseUint(to, 10, 62)
 	return int64(a), int64(b), found && err1 == nil && err2 == nil && a <= b
 }
 
@@ -216,6 +216,11 @@ func (b *blob) drop() {
 		b.body.Close()
 		b.body = nil
 	}
+}
+
+// Verifies says whether this is at the beginning of d, so that its Read looks at the digest.
+func (b *blob) Verifies(d ocispec.Descriptor) bool {
+	return b.at == 0 && b.hashed == 0 && b.d.Digest == d.Digest && b.d.Size == d.Size
 }
 
 // Close ends the reading.

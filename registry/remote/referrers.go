@@ -20,6 +20,9 @@ import (
 	"stave/registry"
 )
 
+// maxReferrers is how many manifests may refer to another.
+const maxReferrers = 100_000
+
 // Referrers lists the manifests that refer to another as their subject. A registry without the request for it may have them
 // in an index under a tag (distribution-spec, "Referrers Tag Schema").
 func (r *Repository) Referrers(ctx context.Context, d ocispec.Descriptor, artifactType string) ([]ocispec.Descriptor, error) {
@@ -60,11 +63,13 @@ func (r *Repository) askReferrers(ctx context.Context, subject digest.Digest, ar
 		if err := json.Unmarshal(text, &index); err != nil {
 			return fmt.Errorf("read the answer: %w", err)
 		}
-		found = append(found, index.Manifests...)
+		if found = append(found, index.Manifests...); len(found) > maxReferrers {
+			return fmt.Errorf("%w: a list of more than %d manifests", errRefused, maxReferrers)
+		}
 		return nil
 	})
 	var answer *Error
-	if errors.As(err, &answer) && (answer.Is(registry.ErrNotFound) || answer.Is(registry.ErrUnsupported) || answer.Status == http.StatusBadRequest) {
+	if errors.As(err, &answer) && (answer.Is(registry.ErrNotFound) || answer.Is(registry.ErrUnsupported) || answer.Status == http.StatusBadRequest && !answer.token) {
 		return nil, false, nil
 	}
 	return found, known, err

@@ -54,7 +54,7 @@ func (c *Client) token(ctx context.Context, where endpoint, scheme string, asked
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		answer := newError(response)
-		answer.login, answer.refused = where.registry, !credential.Empty()
+		answer.login, answer.refused, answer.token = where.registry, !credential.Empty(), true
 		return token{}, fmt.Errorf("get a token for %s: %w", where.registry, answer)
 	}
 	text, err := readAll(response.Body, maxAnswer)
@@ -97,7 +97,7 @@ func oauth(q *request, service string, scopes []string, credential credentials.C
 		"service":       {service},
 		"scope":         {strings.Join(scopes, " ")},
 	}.Encode()
-	q.method = http.MethodPost
+	q.method, q.secret = http.MethodPost, true
 	q.header.Set("Content-Type", "application/x-www-form-urlencoded")
 	q.body, q.size = func() (io.Reader, error) { return strings.NewReader(form), nil }, int64(len(form))
 }

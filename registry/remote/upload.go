@@ -73,7 +73,11 @@ type upload struct {
 	at       int64    // how many bytes the registry has
 	least    int64    // how many it wants in a chunk that is not the last
 	resumed  bool     // what it has it said itself
+	small    bool     // all in one request was too much for it
 }
+
+// smallChunk is how many bytes go into one request where all of a blob is too much for the registry, or a proxy before it.
+const smallChunk = 8 << 20
 
 // Errors after which an upload goes on.
 var (
@@ -113,7 +117,6 @@ func (r *Repository) pushBlob(ctx context.Context, d ocispec.Descriptor, s *sour
 		if u, err = u.resume(ctx, errors.Is(err, errRestart)); err != nil {
 			return err
 		}
-		since = min(since, u.at)
 	}
 }
 
@@ -135,7 +138,11 @@ func (u *upload) resume(ctx context.Context, restart bool) (*upload, error) {
 			return u, err
 		}
 	}
-	return u.r.begin(ctx, u.d, u.source)
+	next, err := u.r.begin(ctx, u.d, u.source)
+	if err == nil {
+		next.small = u.small
+	}
+	return next, err
 }
 
 // begin opens a session.
@@ -171,7 +178,7 @@ func (u *upload) request(ctx context.Context, method string) *request {
 // run uploads what is missing and closes the session: in one request, or where chunks are wanted or some bytes are there
 // already in several.
 func (u *upload) run(ctx context.Context) error {
-	if u.at == 0 && (u.r.client.ChunkSize <= 0 || u.d.Size <= u.chunk()) {
+	if u.at == 0 && u.d.Size <= u.chunk() {
 		return u.put(ctx, u.d.Size)
 	}
 	for u.at < u.d.Size {
@@ -184,10 +191,14 @@ func (u *upload) run(ctx context.Context) error {
 
 // chunk is how many bytes go into one request.
 func (u *upload) chunk() int64 {
-	if u.r.client.ChunkSize <= 0 {
+	size := u.r.client.ChunkSize
+	if u.small {
+		size = smallChunk
+	}
+	if size <= 0 {
 		return u.d.Size
 	}
-	return max(u.r.client.ChunkSize, u.least)
+	return max(size, u.least)
 }
 
 // body gives a request the next n bytes.
@@ -261,10 +272,11 @@ func (u *upload) send(ctx context.Context, q *request, statuses ...int) (*http.R
 		switch {
 		case answer.Status == http.StatusRequestedRangeNotSatisfiable, busy(answer.Status):
 			return nil, fmt.Errorf("%w: %w", errGoOn, err) // bytes that were under way may come after it was asked what it has
-		case answer.Status == http.StatusNotFound, answer.has("BLOB_UPLOAD_INVALID"), answer.has("BLOB_UPLOAD_UNKNOWN"):
+		case answer.Is(registry.ErrNotFound), answer.has("BLOB_UPLOAD_INVALID"), answer.has("BLOB_UPLOAD_UNKNOWN"):
 			return nil, fmt.Errorf("%w: %w", errRestart, err)
-		case answer.Status == http.StatusRequestEntityTooLarge:
-			return nil, fmt.Errorf("%w (push in smaller chunks)", err)
+		case answer.Status == http.StatusRequestEntityTooLarge && !u.small && u.chunk() > smallChunk:
+			u.small = true
+			return nil, fmt.Errorf("%w, in chunks: %w", errRestart, err)
 		}
 	}
 	return response, err
@@ -321,6 +333,9 @@ func (r *Repository) Mount(ctx context.Context, d ocispec.Descriptor, from regis
 	q.scope += " repository:" + other.path + ":pull"
 	q.body = noBody
 	response, err := r.client.ok(ctx, q, http.StatusCreated, http.StatusAccepted)
+	if mayPush(err) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("mount %s from %s: %w", r.object(d.Digest.String()), other.Name(), err)
 	}
@@ -333,4 +348,18 @@ func (r *Repository) Mount(ctx context.Context, d ocispec.Descriptor, from regis
 		u.cancel(ctx)
 	}
 	return false, nil
+}
+
+// mayPush says of the error of a mount whether the bytes may be taken all the same: the user may not read the other repository, or
+// the registry doesn't mount.
+func mayPush(err error) bool {
+	var answer *Error
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch answer.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return true
+	}
+	return false
 }
