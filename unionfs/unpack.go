@@ -80,18 +80,9 @@ func (l *Layers) make(ctx context.Context, chains []digest.Digest, diffID digest
 	if err := os.Mkdir(files, 0o755); err != nil {
 		return err
 	}
-	made, err := os.Stat(files)
-	if err != nil {
-		return err
-	}
 	result, err := l.fill(ctx, files, diffID, open)
 	if err != nil {
 		return err
-	}
-	if filled, err := os.Stat(files); err != nil {
-		return err
-	} else if !filled.ModTime().Before(made.ModTime()) { // no entry gave it a time: few archives have one for the root
-		result.Implicit = append([]string{""}, result.Implicit...)
 	}
 	r := record{ChainID: chain, DiffID: diffID, Boot: cmp.Or(bootID(), "unknown")}
 	if r.tally, err = l.settle(ctx, files, below, result.Implicit); err != nil {

@@ -94,6 +94,10 @@ func (u *unpacker) writeSparse(fd int, size int64, content io.Reader) error {
 		}
 		offset += int64(n)
 	}
+	// The file has its length before its content, so that after a crash the length does not tell that the content is there.
+	if err := unix.Fdatasync(fd); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
 	return nil
 }
 
@@ -154,7 +158,13 @@ func (u *unpacker) link(dir place, base string, h *tar.Header) error {
 	if unix.Fstatat(dir.fd, base, &there, unix.AT_SYMLINK_NOFOLLOW) == nil && there.Ino == s.Ino && there.Dev == s.Dev {
 		return nil // it is this file already, and to remove it would remove the target
 	}
-	err = u.replacing(dir, base, func() error { return unix.Linkat(from.fd, target, dir.fd, base, 0) })
+	err = u.replacing(dir, base, func() error {
+		from, err := u.tree.directory(above) // what was removed for the link may have been the directory, or above it
+		if err != nil {
+			return err
+		}
+		return unix.Linkat(from.fd, target, dir.fd, base, 0)
+	})
 	if err != nil {
 		return fmt.Errorf("hard link to %s: %w", shown(h.Linkname), err)
 	}

@@ -25,12 +25,19 @@ var errNoDirectory = errors.New("it is no directory")
 
 // directories are those that Unpack made, in that order: none comes before the one it is in.
 type directories struct {
-	all  []directory
-	byID map[string]int
+	all   []directory
+	byID  map[string]int
+	bytes int // of all paths
 }
 
 // addDirectory remembers a new directory with the attributes that one without an entry has.
 func (u *unpacker) addDirectory(path string, opaque bool) error {
+	if err := inBounds(path); err != nil { // a symbolic link may lead deeper than the entry's name does
+		return err
+	}
+	if u.dirs.bytes += len(path); u.dirs.bytes > u.o.Limits.Paths {
+		return fmt.Errorf("the paths of the layer's directories have more than %d bytes", u.o.Limits.Paths)
+	}
 	d := directory{path: path, implicit: true, opaque: opaque}
 	d.mode = 0o755
 	d.times = [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_OMIT}}
@@ -60,6 +67,9 @@ func (u *unpacker) makeDirectory(path string) (place, error) {
 	above, base := split(path)
 	parent, err := u.makeDirectory(above)
 	if err != nil {
+		return place{}, err
+	}
+	if err := u.count(); err != nil {
 		return place{}, err
 	}
 	if err := u.mkdir(parent, base); err != nil {
@@ -111,7 +121,7 @@ func (u *unpacker) finishDirectories() error {
 		}
 	}
 	for _, d := range u.dirs.all {
-		if d.implicit && !d.gone && !d.opaque && d.path != "" {
+		if d.implicit && !d.gone && (!d.opaque || d.path == "") { // the root shows whatever it hides
 			u.result.Implicit = append(u.result.Implicit, d.path)
 		}
 	}

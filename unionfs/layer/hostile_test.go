@@ -60,7 +60,13 @@ func TestHostile(t *testing.T) {
 		"file as the root":           {entries: []entry{{name: "./", kind: symlink, link: "OUTSIDE"}}, fails: "the root of a layer must be a directory"},
 		"unknown kind":               {entries: []entry{{name: "a", kind: 'D'}}, fails: `layer entry "a": entries of type 'D' are not known`},
 		"long name":                  {entries: []entry{{name: strings.Repeat("n", 256)}}, fails: "file name too long"},
-		"long path":                  {entries: []entry{{name: strings.Repeat("dir/", 1100), kind: dir}}, fails: "at most 4095"},
+		"long path":                  {entries: []entry{{name: strings.Repeat("dir/", 1100), kind: dir}}, fails: "at most 3071"},
+		"deep path":                  {entries: []entry{{name: strings.Repeat("d/", 512) + "f"}}, fails: "513 levels deep, at most 512"},
+		"deep path through a link":   {entries: []entry{{name: strings.Repeat("d/", 500), kind: dir}, {name: "a", kind: symlink, link: strings.Repeat("d/", 500)}, {name: "a/" + strings.Repeat("e/", 13) + "f"}}, fails: "513 levels deep, at most 512"},
+		"long path through a link":   {entries: []entry{{name: strings.Repeat(strings.Repeat("d", 150)+"/", 20), kind: dir}, {name: "a", kind: symlink, link: strings.Repeat(strings.Repeat("d", 150)+"/", 20)}, {name: "a/" + strings.Repeat("e", 100) + "/f"}}, fails: "the path has 3120 bytes, at most 3071"},
+		"many implied directories":   {entries: []entry{{name: "a/b/c/d/e"}}, limits: Limits{Entries: 4}, fails: "the layer has more than 4 entries, counted with the directories that have none"},
+		"many bytes of paths":        {entries: []entry{{name: "a/bcd/e", kind: dir}, {name: "f"}}, limits: Limits{Paths: 12}, fails: "the paths of the layer's directories have more than 12 bytes"},
+		"hard link into itself":      {entries: []entry{{name: "a/b"}, {name: "a", kind: link, link: "a/b"}}, fails: `layer entry "a": hard link to "a/b": no such file or directory`},
 		"long link":                  {entries: []entry{{name: "a", kind: symlink, link: strings.Repeat("x", 4096)}}, fails: "symbolic link with 4096 bytes"},
 		"many bytes":                 {entries: []entry{{name: "a", content: "12345"}, {name: "b", content: "678901"}}, limits: Limits{Bytes: 10}, fails: `layer entry "b": with its 6 bytes the layer has more than 10`},
 		"many entries":               {entries: []entry{{name: "a"}, {name: "b"}, {name: "c"}}, limits: Limits{Entries: 2}, fails: "the layer has more than 2 entries"},
@@ -156,7 +162,7 @@ func TestDirectoryAgain(t *testing.T) {
 			t.Errorf("%s has mode %s, want %s", name, got, want)
 		}
 	}
-	if diff := cmp.Diff([]string{"a/b"}, result.Implicit); diff != "" {
+	if diff := cmp.Diff([]string{"", "a/b"}, result.Implicit); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -18,6 +18,10 @@ const (
 	opaqueName = metaPrefix + ".opq"
 	// maxPath is the longest path that the kernel takes, without the NUL (PATH_MAX).
 	maxPath = 4095
+	// maxName is the longest path in a layer: it leaves room for that of the folder where the layer is.
+	maxName = 3071
+	// maxDepth is how many names a path in a layer has.
+	maxDepth = 512
 	// shownName is how much of a name an error shows.
 	shownName = 200
 )
@@ -36,9 +40,6 @@ const (
 // relative is the path of an entry below the folder: "usr/bin", and "" for the folder itself. As other tools do, it takes the
 // slashes off the start; unlike some, it takes no "..".
 func relative(name string) (string, error) {
-	if len(name) > maxPath {
-		return "", fmt.Errorf("the name has %d bytes, at most %d are possible", len(name), maxPath)
-	}
 	for part := range strings.SplitSeq(name, "/") {
 		if part == ".." {
 			return "", errors.New(`the name has ".." in it, which could lead out of the layer`)
@@ -48,7 +49,21 @@ func relative(name string) (string, error) {
 	if cleaned == "." {
 		return "", nil
 	}
+	if err := inBounds(cleaned); err != nil {
+		return "", err
+	}
 	return cleaned, nil
+}
+
+// inBounds refuses a relative path that is too long or too deep.
+func inBounds(path string) error {
+	if len(path) > maxName {
+		return fmt.Errorf("the path has %d bytes, at most %d are possible", len(path), maxName)
+	}
+	if depth := strings.Count(path, "/") + 1; depth > maxDepth {
+		return fmt.Errorf("the path is %d levels deep, at most %d are possible", depth, maxDepth)
+	}
+	return nil
 }
 
 // interpret tells what a relative path asks for, and for which path.

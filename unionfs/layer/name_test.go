@@ -21,7 +21,9 @@ func TestRelative(t *testing.T) {
 		"up and down":   {in: "a/../b", fails: `".."`},
 		"only up":       {in: "..", fails: `".."`},
 		"hidden up":     {in: "/./..", fails: `".."`},
-		"long":          {in: strings.Repeat("a/", 2048), fails: "4096 bytes"},
+		"long":          {in: strings.Repeat("a/", 2048), fails: "4095 bytes"},
+		"deep":          {in: strings.Repeat("a/", 513), fails: "513 levels"},
+		"as deep":       {in: strings.Repeat("/a", 512), want: strings.Repeat("/a", 512)[1:]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := relative(c.in)

@@ -39,8 +39,10 @@ type Range struct {
 type Limits struct {
 	// Bytes are those of all files together, holes included (1 TiB). The archive may have 4 KiB for each entry besides.
 	Bytes int64
-	// Entries of the archive (5 million).
+	// Entries of the archive, with the directories that hold one and have none themselves (5 million).
 	Entries int
+	// Paths are the bytes of the paths of all directories together (64 MiB).
+	Paths int
 	// Xattrs are the bytes of names and values of one entry's extended attributes (256 KiB).
 	Xattrs int
 }
@@ -53,8 +55,9 @@ type Result struct {
 	Bytes int64
 	// Entries counts those of the archive, whiteouts too.
 	Entries int
-	// Implicit are the directories that hold an entry but have none, in the order in which they were made. They belong to root
-	// and have mode 0755, unless Inherit gives them the attributes of the same directories in the layers below.
+	// Implicit are the directories that hold an entry but have none, in the order in which they were made, the root ("") first if it
+	// has none. They belong to root and have mode 0755, unless Inherit gives them the attributes of the same directories in
+	// the layers below.
 	Implicit []string
 }
 
@@ -62,6 +65,7 @@ type Result struct {
 const (
 	defaultBytes   = 1 << 40
 	defaultEntries = 5_000_000
+	defaultPaths   = 64 << 20
 	defaultXattrs  = 256 << 10
 )
 
@@ -75,6 +79,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Entries == 0 {
 		l.Entries = defaultEntries
+	}
+	if l.Paths == 0 {
+		l.Paths = defaultPaths
 	}
 	if l.Xattrs == 0 {
 		l.Xattrs = defaultXattrs

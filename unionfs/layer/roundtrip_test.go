@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +94,7 @@ func TestRoundTrip(t *testing.T) {
 	if again := pack(t, unpacked, Options{}); !bytes.Equal(packed, again) {
 		t.Error("packed again, the bytes are others")
 	}
-	if len(result.Implicit) > 0 {
+	if !slices.Equal(result.Implicit, []string{""}) {
 		t.Errorf("implicit directories %q", result.Implicit)
 	}
 }

@@ -14,13 +14,14 @@ import (
 
 // unpacker makes a folder of an archive.
 type unpacker struct {
-	o      Options
-	tree   *tree
-	owner  owner
-	dirs   directories
-	result Result
-	name   string // the entry that is unpacked now
-	buffer []byte
+	o       Options
+	tree    *tree
+	owner   owner
+	dirs    directories
+	result  Result
+	counted int    // entries, and directories without one
+	name    string // the entry that is unpacked now
+	buffer  []byte
 }
 
 // Unpack makes the empty folder dir of an uncompressed layer archive and reads r to its end. What it made stays when it returns
@@ -83,8 +84,9 @@ func (u *unpacker) unpack(ctx context.Context, s *stream) error {
 			return fmt.Errorf("layer entry %d, after %s: %w", u.result.Entries+1, shown(u.name), err)
 		}
 		u.name = h.Name
-		if u.result.Entries++; u.result.Entries > u.o.Limits.Entries {
-			return fmt.Errorf("the layer has more than %d entries", u.o.Limits.Entries)
+		u.result.Entries++
+		if err := u.count(); err != nil {
+			return err
 		}
 		if err := u.entry(h, archive); err != nil {
 			return fmt.Errorf("layer entry %s: %w", shown(h.Name), err)
@@ -97,6 +99,14 @@ func (u *unpacker) unpack(ctx context.Context, s *stream) error {
 	var err error
 	if u.result.DiffID, err = s.drain(); err != nil {
 		return fmt.Errorf("read what follows the last layer entry, %s: %w", shown(last), err)
+	}
+	return nil
+}
+
+// count counts an entry, or a directory without one: a name of a few kilobytes may ask for hundreds of these.
+func (u *unpacker) count() error {
+	if u.counted++; u.counted > u.o.Limits.Entries {
+		return fmt.Errorf("the layer has more than %d entries, counted with the directories that have none", u.o.Limits.Entries)
 	}
 	return nil
 }

@@ -109,7 +109,7 @@ func TestImplicit(t *testing.T) {
 	must(t, unix.Mknod(filepath.Join(middle, "gone"), unix.S_IFCHR, 0))
 	must(t, os.Mkdir(filepath.Join(middle, "seen"), 0o711))
 	dir, result := unpack(t, archive(t, entry{name: "tmp/a"}, entry{name: "tmp/deep/b"}, entry{name: "gone/c"}, entry{name: "seen/d"}, entry{name: "new/e"}), Options{})
-	if diff := cmp.Diff([]string{"tmp", "tmp/deep", "gone", "seen", "new"}, result.Implicit); diff != "" {
+	if diff := cmp.Diff([]string{"", "tmp", "tmp/deep", "gone", "seen", "new"}, result.Implicit); diff != "" {
 		t.Error(diff)
 	}
 	modes := func() map[string]string {
