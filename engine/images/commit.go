@@ -47,6 +47,9 @@ func (s *Images) Commit(ctx context.Context, c Changed, o CommitOptions) (id dig
 	if err != nil {
 		return "", fmt.Errorf("the image that the container was made from: %w", err)
 	}
+	if _, err := m.store.Resolve(ctx, base.Manifest.Digest.String()); err != nil { // from now on its blobs stay
+		return "", fmt.Errorf("the image that the container was made from: %w", err)
+	}
 	if err := m.on(base, c, o); err != nil {
 		return "", err
 	}

@@ -4,6 +4,7 @@ package images
 
 import (
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -141,7 +142,8 @@ func ParseTime(text string, now time.Time) (time.Time, error) {
 		return now.Add(-ago), nil
 	}
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil && seconds >= 0 && seconds < 1<<40 {
-		return time.Unix(0, int64(seconds*1e9)), nil
+		whole, part := math.Modf(seconds)
+		return time.Unix(int64(whole), int64(part*1e9)), nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02Z07:00", "2006-01-02"} {
 		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {

@@ -4,7 +4,9 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,7 +54,10 @@ func Open(state string, o Options) (*Images, error) {
 		return nil, fmt.Errorf("the folder for images: %w", err)
 	}
 	s := &Images{dir: state, o: o}
-	var err error
+	err := private(filepath.Join(state, "images"))
+	if err != nil {
+		return nil, err
+	}
 	if s.layout, err = layout.Open(filepath.Join(state, "images")); err != nil {
 		return nil, err
 	}
@@ -60,6 +65,19 @@ func Open(state string, o Options) (*Images, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// private makes a folder that is the owner's alone, also one that was there before: images may be secret, and who can open a lock can
+// hold it. Layers stay open to the ids of a container, which are others'.
+func private(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	stat, err := os.Stat(dir)
+	if err != nil || stat.Mode().Perm() == 0o700 {
+		return err
+	}
+	return os.Chmod(dir, 0o700)
 }
 
 // layersOptions adds what an ordinary user needs: he can't make devices, nor files of others, and whiteouts are marked by extended

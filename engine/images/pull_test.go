@@ -195,6 +195,29 @@ func (w *world) lie(repository string, change func(*images.Config)) {
 	}
 }
 
+// TestPullConfigAsLayer pulls an image of which a layer is its configuration.
+func TestPullConfigAsLayer(t *testing.T) {
+	w := newWorld(t)
+	repo := w.repo("docker.io/library/liar")
+	c := images.Config{Image: ocispec.Image{Platform: registry.HostPlatform(), RootFS: ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromString("x")}}}}
+	config, err := registry.PushBytes(t.Context(), repo, ocispec.MediaTypeImageConfig, encode(t, c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := config
+	layer.MediaType = ocispec.MediaTypeImageLayer
+	m, err := registry.PushManifest(t.Context(), repo, ocispec.Manifest{Config: config, Layers: []ocispec.Descriptor{layer}})
+	if err == nil {
+		err = repo.Tag(t.Context(), m, "latest")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Pull(t.Context(), name(t, "liar"), images.PullOptions{}); err == nil || !strings.Contains(err.Error(), "as a layer, too") || len(w.listed()) > 0 {
+		t.Errorf("%v; images %q", err, w.listed())
+	}
+}
+
 // TestPullArtifact refuses what is no image.
 func TestPullArtifact(t *testing.T) {
 	w := newWorld(t)

@@ -184,7 +184,8 @@ func (s *Images) unname(ctx context.Context, image *Image, names []string, last 
 	return nil
 }
 
-// collect removes the layers and blobs that no image has any more.
+// collect removes the layers and blobs that no image has any more. The turn is over: somebody may make one of the images again, whose layers
+// are released only when nobody makes any, see forgetLost.
 func (s *Images) collect(ctx context.Context, r *removing) error {
 	var unpacked []digest.Digest
 	for _, image := range r.images {
@@ -192,9 +193,6 @@ func (s *Images) collect(ctx context.Context, r *removing) error {
 			if _, err := s.layers.Get(id); err == nil && !slices.Contains(unpacked, id) {
 				unpacked = append(unpacked, id)
 			}
-		}
-		if err := s.layers.Release(holder(image.ID)); err != nil {
-			return err
 		}
 	}
 	if err := s.forgetLost(ctx); err != nil {

@@ -7,11 +7,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"stave/registry"
 	"stave/unionfs"
@@ -100,6 +102,10 @@ func (a *arrival) begin(ctx context.Context, m ocispec.Manifest) error {
 	if err != nil {
 		return err
 	}
+	// A layer of that digest would be taken for the configuration, by several goroutines.
+	if slices.ContainsFunc(m.Layers, func(layer ocispec.Descriptor) bool { return layer.Digest == m.Config.Digest }) {
+		return fmt.Errorf("the image's manifest names its configuration %s as a layer, too", m.Config.Digest)
+	}
 	if a.config, err = parseConfig(data, len(m.Layers)); err != nil {
 		return err
 	}
@@ -136,9 +142,32 @@ func (s *Images) unpack(ctx context.Context, store registry.Store, layer ocispec
 	return true, nil
 }
 
-// Unpack unpacks those layers of an image that are not, and returns all, the lowest first. They stay as long as the image does; who
-// needs them longer refers to them.
+// Unpack unpacks those layers of an image that are not, and returns all, the lowest first. They stay as long as the image does.
 func (s *Images) Unpack(ctx context.Context, image *Image) ([]unionfs.Layer, error) {
+	layers, release, err := s.Keep(ctx, image)
+	if err != nil {
+		return nil, err
+	}
+	release()
+	return layers, nil
+}
+
+// Keep unpacks like [Images.Unpack], and keeps the layers until release, also if the image is removed. Who needs them longer refers to them
+// before.
+func (s *Images) Keep(ctx context.Context, image *Image) (layers []unionfs.Layer, release func(), err error) {
+	lock, err := s.lock("images.busy", unix.LOCK_SH)
+	if err != nil {
+		return nil, nil, err
+	}
+	if layers, err = s.keep(ctx, image); err != nil {
+		lock.Close()
+		return nil, nil, err
+	}
+	return layers, func() { lock.Close() }, nil
+}
+
+// keep holds and unpacks the layers of an image.
+func (s *Images) keep(ctx context.Context, image *Image) ([]unionfs.Layer, error) {
 	chain := image.Chain()
 	if err := s.hold(image.ID, chain); err != nil {
 		return nil, err

@@ -59,6 +59,9 @@ func (s *Lists) Change(named reference.Named, change func(*List) (*List, error))
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
+	if err := os.Chmod(s.dir, 0o700); err != nil { // one that was there before
+		return err
+	}
 	lock, err := s.lock()
 	if err != nil {
 		return err

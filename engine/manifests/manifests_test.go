@@ -218,6 +218,24 @@ func TestAnnotate(t *testing.T) {
 	}
 }
 
+// TestPrivate changes a list in a folder that was open to all.
+func TestPrivate(t *testing.T) {
+	state := t.TempDir()
+	if err := os.Mkdir(filepath.Join(state, "manifests"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	named, err := reference.ParseNormalizedNamed("app:latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Open(state, nil).Change(named, func(*List) (*List, error) { return &List{Name: named.String()}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if stat, err := os.Stat(filepath.Join(state, "manifests")); err != nil || stat.Mode().Perm() != 0o700 {
+		t.Errorf("the folder has the mode %v, %v", stat.Mode(), err)
+	}
+}
+
 // TestGetBroken says which file is broken.
 func TestGetBroken(t *testing.T) {
 	lists := Open(t.TempDir(), nil)
