@@ -132,10 +132,9 @@ func (e *Engine) firstDriver() (string, error) {
 	return "", fmt.Errorf("no storage driver works in %s: %s", e.state, strings.Join(reasons, "; "))
 }
 
-// Chain lists the chain IDs of an image's layers that are unpacked, having unpacked those that were not.
-func (e *Engine) Chain(ctx context.Context, image *images.Image) ([]digest.Digest, error) {
-	if _, err := e.Images.Unpack(ctx, image); err != nil {
-		return nil, err
-	}
-	return image.Chain(), nil
+// Chain lists the chain IDs of an image's layers that are unpacked, having unpacked those that were not. They stay until release, by
+// when a container refers to them.
+func (e *Engine) Chain(ctx context.Context, image *images.Image) (chain []digest.Digest, release func(), err error) {
+	_, release, err = e.Images.Keep(ctx, image)
+	return image.Chain(), release, err
 }

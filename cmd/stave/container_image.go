@@ -55,12 +55,13 @@ func withImage(c *cli.Context, args []string, keep bool, use func(b *container.B
 	if err != nil {
 		return err
 	}
-	record, err := newRecord(c, e, image, args)
+	record, free, err := newRecord(c, e, image, args)
 	if err != nil {
 		return err
 	}
 	record.AutoRemove = !keep
 	made, err := e.Containers.Create(c.Context, record)
+	free() // from now on the container keeps the layers
 	if err != nil {
 		return err
 	}
@@ -156,28 +157,28 @@ func platformName(p ocispec.Platform) string {
 	return strings.TrimSuffix(p.OS+"/"+p.Architecture+"/"+p.Variant, "/")
 }
 
-// newRecord describes a container of an image.
-func newRecord(c *cli.Context, e *engine.Engine, image *images.Image, args []string) (r containers.Record, err error) {
+// newRecord describes a container of an image, whose layers stay until free.
+func newRecord(c *cli.Context, e *engine.Engine, image *images.Image, args []string) (r containers.Record, free func(), err error) {
 	if image.Config.OS != "" && image.Config.OS != "linux" {
-		return r, fmt.Errorf("image %s is for %s: only those for linux run here", args[0], platformName(image.Platform()))
+		return r, nil, fmt.Errorf("image %s is for %s: only those for linux run here", args[0], platformName(image.Platform()))
 	}
 	config := image.Config.Config.ImageConfig
 	command, err := commandOf(c, config, args)
 	if err != nil {
-		return r, err
+		return r, nil, err
 	}
 	if config.Labels, err = labels(config.Labels, c.StringSlice("label")); err != nil {
-		return r, err
+		return r, nil, err
 	}
 	driver, err := e.Driver()
 	if err != nil {
-		return r, err
+		return r, nil, err
 	}
-	chain, err := e.Chain(c.Context, image)
+	chain, free, err := e.Chain(c.Context, image)
 	return containers.Record{
 		Name: c.String("name"), Image: args[0], ImageID: image.ID, Driver: driver, Layers: chain, Config: config,
 		Platform: image.Platform(), Command: command, ReadOnly: false,
-	}, err
+	}, free, err
 }
 
 // commandOf is the image's entrypoint and command with what the command line changes: arguments replace the image's command, and
