@@ -203,7 +203,14 @@ func eachFile(folder string, show func(name string, info fs.FileInfo) error) err
 // manifests removes from the index the old manifests without a tag that nothing which stays needs, and whose subject does not stay.
 func (c *collection) manifests(r *repository, index ocispec.Index) (ocispec.Index, error) {
 	content := map[digest.Digest]manifest{}
-	if err := r.walk(index, func(d ocispec.Descriptor, m manifest) { content[d.Digest] = m }); err != nil {
+	referrers := map[digest.Digest][]digest.Digest{}
+	err := r.walk(index, func(d ocispec.Descriptor, m manifest) {
+		content[d.Digest] = m
+		if m.Subject != nil {
+			referrers[m.Subject.Digest] = append(referrers[m.Subject.Digest], d.Digest)
+		}
+	})
+	if err != nil {
 		return index, err
 	}
 	stays := map[digest.Digest]bool{}
@@ -216,10 +223,8 @@ func (c *collection) manifests(r *repository, index ocispec.Index) (ocispec.Inde
 		for _, child := range content[d].Manifests {
 			stay(child.Digest)
 		}
-		for referrer, m := range content {
-			if m.Subject != nil && m.Subject.Digest == d {
-				stay(referrer)
-			}
+		for _, referrer := range referrers[d] {
+			stay(referrer)
 		}
 	}
 	for _, entry := range index.Manifests {
@@ -231,7 +236,7 @@ func (c *collection) manifests(r *repository, index ocispec.Index) (ocispec.Inde
 			stay(entry.Digest)
 		}
 	}
-	err := r.update(func(now *ocispec.Index) error {
+	err = r.update(func(now *ocispec.Index) error {
 		before := len(now.Manifests)
 		now.Manifests = slices.DeleteFunc(now.Manifests, func(entry ocispec.Descriptor) bool {
 			_, looked := content[entry.Digest]
@@ -260,7 +265,7 @@ func (c *collection) removeEmpty(r *repository) error {
 			return nil
 		}
 	}
-	for _, name := range []string{ocispec.ImageIndexFile + ".new", ocispec.ImageLayoutFile + ".new", ocispec.ImageIndexFile, ocispec.ImageLayoutFile, "lock"} {
+	for _, name := range []string{temporaryOf(ocispec.ImageIndexFile), temporaryOf(ocispec.ImageLayoutFile), ocispec.ImageIndexFile, ocispec.ImageLayoutFile, "lock"} {
 		if err := os.Remove(filepath.Join(r.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

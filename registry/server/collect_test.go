@@ -88,6 +88,9 @@ func TestCollectEmpty(t *testing.T) {
 	d := r.push("a/b/c", "latest", "layer")
 	r.push("a", "latest", "layer")
 	r.startUploadOf("x/y")
+	if err := os.WriteFile(filepath.Join(r.root, "a/b/c", temporaryOf("index.json")), nil, 0o600); err != nil { // of one that was killed
+		t.Fatal(err)
+	}
 	r.want(202, "", "DELETE", "/v2/a/b/c/manifests/"+d.String(), "")
 	age(t, r.root)
 	r.collect(Collected{Blobs: 3, Uploads: 1})
@@ -130,6 +133,37 @@ func TestDeleteUntagged(t *testing.T) {
 	for _, d := range []digest.Digest{lost, orphan} {
 		r.want(404, codeManifestUnknown, "GET", "/v2/a/manifests/"+d.String(), "")
 	}
+}
+
+// TestCollectSlowUpload ends an upload whose last byte came long ago: the blob is as young as one that has just come.
+func TestCollectSlowUpload(t *testing.T) {
+	r := start(t, Options{})
+	at := r.startUploadOf("a")
+	r.want(202, "", "PATCH", at, "slow")
+	age(t, r.root)
+	d := digest.FromString("slow").String()
+	r.want(201, "", "PUT", at+"?digest="+d, "")
+	r.collect(Collected{})
+	r.want(200, "", "GET", "/v2/a/blobs/"+d, "")
+}
+
+// TestReferrersOfReferrers collects beside a chain of signatures of signatures, pushed in no order of theirs.
+func TestReferrersOfReferrers(t *testing.T) {
+	r := start(t, Options{DeleteUntagged: true})
+	d := r.push("a", "latest", "layer")
+	chain := []digest.Digest{d}
+	for range 5 {
+		text, next := r.image("a", func(m *ocispec.Manifest) {
+			m.Subject = &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: chain[len(chain)-1], Size: 1}
+		})
+		r.want(201, "", "PUT", "/v2/a/manifests/"+next.String(), text, isImage)
+		chain = append(chain, next)
+	}
+	age(t, r.root)
+	r.collect(Collected{})
+	r.push("a", "latest", "other")
+	age(t, r.root)
+	r.collect(Collected{Manifests: 6, Blobs: 7})
 }
 
 // TestCollectDamaged has a manifest that is not there any more: nothing is collected, and the error says where.

@@ -16,6 +16,8 @@
 // which no name can have. A blob that is mounted from another repository is a hard link, so each repository is complete, and each is
 // collected alone.
 //
+// A new folder has the mode 0700, and locks 0600: any user who can read a lock file can hold the lock.
+//
 // An upload is one file. It grows by what each request brings, also when the request breaks off, and becomes a blob by fsync and
 // rename once its digest has been found right. So whatever moment the server is killed at, a blob is whole or not there, and a
 // client can go on with its upload after a restart.

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"mime"
 	"slices"
@@ -14,6 +15,17 @@ import (
 
 // maxManifest is how many bytes a manifest may have: what the specification has registries accept at least.
 const maxManifest = 4 << 20
+
+// What a manifest or configuration may have: each member of a list takes a hundred times the memory of the text "{}," or "0,".
+const (
+	maxObjects = 40_000
+	maxCommas  = 200_000
+)
+
+// crowded tells whether a text has so many members that it must not be decoded.
+func crowded(text []byte) bool {
+	return bytes.Count(text, []byte("{")) > maxObjects || bytes.Count(text, []byte(",")) > maxCommas
+}
 
 // manifest is what the server has to know of an image manifest or an index.
 type manifest struct {
@@ -40,6 +52,9 @@ func parseManifest(contentType string, text []byte) (manifest, error) {
 	if err != nil || !isManifest(mediaType) {
 		return m, manifestInvalid("the Content-Type %s is none of %s, %s, %s and %s", quote(contentType),
 			ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, registry.MediaTypeDockerManifest, registry.MediaTypeDockerIndex)
+	}
+	if crowded(text) {
+		return m, manifestInvalid("it has more than %d objects or %d commas", maxObjects, maxCommas)
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
 		return m, manifestInvalid("%v", err)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stave/registry"
 )
 
 // getManifest is GET or HEAD NAME/manifests/REFERENCE (distribution-spec, "Pulling manifests"). Every client that is not
@@ -72,7 +74,8 @@ func (r *repository) find(index ocispec.Index, d digest.Digest, unknown error) (
 			return entry, nil
 		}
 	}
-	if _, err := r.size(d); err != nil { // so that not every wrong digest costs a walk
+	nested := slices.ContainsFunc(index.Manifests, func(entry ocispec.Descriptor) bool { return registry.IsIndex(entry.MediaType) })
+	if _, err := r.size(d); err != nil || !nested { // so that not every wrong digest costs a walk
 		return ocispec.Descriptor{}, unknown
 	}
 	found := ocispec.Descriptor{}
@@ -136,7 +139,7 @@ func (s *Server) putManifest(c *call) error {
 		return &refusal{http.StatusBadRequest, codeTagInvalid, "the tag " + quote(reference) +
 			" is invalid: it has letters, digits, _ . - and at most 128 of them, and starts with none of . and -"}
 	}
-	text, err := io.ReadAll(io.LimitReader(newBody(c.w, c.r), maxManifest+1))
+	text, err := io.ReadAll(io.LimitReader(newBody(c.w, c.r, s.patience), maxManifest+1))
 	if err != nil {
 		return manifestInvalid("the body broke off: %v", err)
 	}

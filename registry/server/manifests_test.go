@@ -51,6 +51,8 @@ func TestWrongManifests(t *testing.T) {
 		"subject":         {"x", isImage, with(func(m *ocispec.Manifest) { m.Subject = &ocispec.Descriptor{Digest: "x"} }), 400, codeManifestInvalid, ""},
 		"other digest":    {none.Digest.String(), isImage, text, 400, codeDigestInvalid, d.String()},
 		"no digest":       {"sha256:totallywrong", isImage, text, 400, codeDigestInvalid, ""},
+		"many layers":     {"x", isImage, crowd(`"layers":[`, "{}", maxObjects+1), 400, codeManifestInvalid, "40000 objects"},
+		"many zeros":      {"x", isImage, crowd(`"layers":[`, "0", maxCommas+1), 400, codeManifestInvalid, "200000 commas"},
 		"too long":        {"x", isImage, text + strings.Repeat(" ", maxManifest), 413, codeSizeInvalid, "4194304"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -64,6 +66,25 @@ func TestWrongManifests(t *testing.T) {
 	}
 	if files := uploaded(t, r.root); len(files) != 0 {
 		t.Errorf("left: %v", files)
+	}
+}
+
+// crowd is a manifest with a list that has a member n times.
+func crowd(list, member string, n int) string {
+	return `{"schemaVersion":2,` + list + strings.Repeat(member+",", n) + member + "]}"
+}
+
+// TestLayerIsNoManifest asks for a layer as a manifest: where there is no index no other manifest is read to say no.
+func TestLayerIsNoManifest(t *testing.T) {
+	r := start(t, Options{})
+	d := r.push("a", "latest", "layer")
+	repository := r.server.repository("a")
+	if err := os.WriteFile(repository.blob(d), []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := repository.resolve(digest.FromString("layer").String())
+	if _, own := err.(*refusal); !own {
+		t.Errorf("the manifest was read: %v", err)
 	}
 }
 

@@ -73,7 +73,7 @@ func (r *repository) readIndex() (ocispec.Index, error) {
 
 // update changes the index under the lock of the layout. Where change fails nothing is written.
 func (r *repository) update(change func(*ocispec.Index) error) error {
-	lock, err := os.OpenFile(filepath.Join(r.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	lock, err := openLock(filepath.Join(r.dir, "lock"))
 	if err != nil {
 		return err
 	}
@@ -98,6 +98,23 @@ func (r *repository) update(change func(*ocispec.Index) error) error {
 	return replaceFile(filepath.Join(r.dir, ocispec.ImageIndexFile), text)
 }
 
+// openLock opens a lock file that no other user may open: who can read a file can lock it, and hold up everybody else.
+func openLock(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().Perm() != 0o600 {
+		err = f.Chmod(0o600)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // flock takes a lock on a file, and waits for it. Signals that the Go runtime sends itself don't end the wait.
 func flock(f *os.File, how int) error {
 	for {
@@ -111,7 +128,7 @@ func flock(f *os.File, how int) error {
 // replaceFile writes a file so that it has the old content or the new one, whenever the machine stops. The caller holds the lock of its
 // folder, so what another has left of the temporary file is overwritten.
 func replaceFile(name string, text []byte) error {
-	temporary := name + ".new"
+	temporary := temporaryOf(name)
 	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
@@ -129,6 +146,11 @@ func replaceFile(name string, text []byte) error {
 		return err
 	}
 	return syncFolder(filepath.Dir(name))
+}
+
+// temporaryOf is the file that becomes name once it is whole. Its underscore keeps it from being the folder of a repository.
+func temporaryOf(name string) string {
+	return filepath.Join(filepath.Dir(name), "_"+filepath.Base(name)+".new")
 }
 
 // syncFolder makes what was renamed in a folder last.
@@ -221,13 +243,22 @@ func (r *repository) keep(d digest.Digest) error {
 	return missing(os.Chtimes(r.blob(d), now, now), blobUnknown(r.name, d))
 }
 
-// adopt makes a file, whose bytes have the digest, a blob. The caller holds busy. The file is gone afterwards.
+// adopt makes a file, whose bytes have the digest, a blob. The caller holds busy. The file is gone afterwards. A blob of another size, which
+// the disk has damaged, is replaced.
 func (r *repository) adopt(file string, d digest.Digest) error {
 	if err := r.create(); err != nil {
 		return err
 	}
-	if err := r.keep(d); err == nil { // it has come before: don't part it from its hard links
+	size, err := sizeOf(file)
+	if err != nil {
+		return err
+	}
+	if there, err := r.size(d); err == nil && there == size && r.keep(d) == nil { // it has come before: don't part it from its hard links
 		return os.Remove(file)
+	}
+	now := time.Now() // the last byte may have come long ago
+	if err := os.Chtimes(file, now, now); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(r.blob(d)), 0o755); err != nil {
 		return err

@@ -53,6 +53,8 @@ type Server struct {
 	log      accessLog
 	crossing http.CrossOriginProtection
 	busy     [64]sync.RWMutex
+	patience time.Duration // the constants, but for tests
+	quiet    time.Duration
 
 	lock    sync.Mutex
 	uploads map[string]*upload // by file
@@ -65,7 +67,7 @@ type handler func(*Server, *call) error
 
 // call is a request that has been understood.
 type call struct {
-	w     http.ResponseWriter
+	w     *tap
 	r     *http.Request
 	route route
 	repo  *repository // of routes with a name
@@ -85,7 +87,7 @@ func Open(root string, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{root: root, o: o, handlers: handlers(), uploads: map[string]*upload{}, log: accessLog{w: o.Log}}
+	s := &Server{root: root, o: o, handlers: handlers(), uploads: map[string]*upload{}, log: accessLog{w: o.Log}, patience: patience, quiet: quiet}
 	if s.tokens, err = newTokens(); err != nil {
 		return nil, err
 	}
@@ -93,10 +95,10 @@ func Open(root string, o Options) (*Server, error) {
 		_, err := os.ReadDir(root)
 		return s, err
 	}
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	if err := os.MkdirAll(root, 0o700); err != nil { // images are for those whom the server lets see them
 		return nil, err
 	}
-	s.held, err = os.OpenFile(filepath.Join(root, "_lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	s.held, err = openLock(filepath.Join(root, "_lock"))
 	if err != nil {
 		return nil, err
 	}
@@ -145,9 +147,14 @@ func handlers() map[kind]map[string]handler {
 
 // ServeHTTP answers a request, counts and logs it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	t := newTap(w, r)
+	t := newTap(w, r, s.patience)
 	defer func() { s.record(t, r) }()
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the last blob's on this connection may be over
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Time{}) // that of the last answer on this connection may be over
+	if r.ContentLength != 0 {                 // net/http waits for the body, also where nobody reads it
+		_ = control.SetReadDeadline(time.Now().Add(s.patience))
+		t.slowest += s.patience // the answer goes out after that
+	}
 	t.Header().Set("X-Content-Type-Options", "nosniff")
 	switch path := r.URL.Path; {
 	case path == "/v2" || strings.HasPrefix(path, "/v2/"):

@@ -291,7 +291,7 @@ func unescape(path string) (string, error) {
 // TestNamesLikeFiles uses names that a layout has for its own files, and names in names.
 func TestNamesLikeFiles(t *testing.T) {
 	r := start(t, Options{})
-	names := []string{"a", "a/blobs", "a/blobs/sha256", "a/index.json", "a/lock", "a/oci-layout", "blobs", "index.json", "lock", "a/tags/list", "manifests/manifests", "a-b"}
+	names := []string{"a", "b/index.json.new", "b/oci-layout.new", "b", "a/blobs", "a/blobs/sha256", "a/index.json", "a/lock", "a/oci-layout", "blobs", "index.json", "lock", "a/tags/list", "manifests/manifests", "a-b"}
 	want := map[string]digest.Digest{}
 	for _, name := range names {
 		want[name] = r.push(name, "latest", "layer of "+name)

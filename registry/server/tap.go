@@ -20,12 +20,13 @@ type tap struct {
 	status   int
 	sent     int64
 	received atomic.Int64
-	user     string // whose name and password were right
+	user     string        // whose name and password were right
+	slowest  time.Duration // how long the client may take to read the answer
 }
 
-// newTap puts a tap on a request and its answer.
-func newTap(w http.ResponseWriter, r *http.Request) *tap {
-	t := &tap{ResponseWriter: w, start: time.Now(), status: http.StatusOK}
+// newTap puts a tap on a request and its answer, which the client gets so long to read.
+func newTap(w http.ResponseWriter, r *http.Request, slowest time.Duration) *tap {
+	t := &tap{ResponseWriter: w, start: time.Now(), status: http.StatusOK, slowest: slowest}
 	if r.Body != nil {
 		r.Body = &counted{r.Body, &t.received}
 	}
@@ -35,17 +36,26 @@ func newTap(w http.ResponseWriter, r *http.Request) *tap {
 // Unwrap is for http.ResponseController.
 func (t *tap) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
+// begin starts the client's time when the answer begins.
+func (t *tap) begin() {
+	if !t.written {
+		t.written = true
+		_ = http.NewResponseController(t.ResponseWriter).SetWriteDeadline(time.Now().Add(t.slowest)) // not every connection can
+	}
+}
+
 // WriteHeader notes the status.
 func (t *tap) WriteHeader(status int) {
 	if !t.written {
-		t.written, t.status = true, status
+		t.status = status
 	}
+	t.begin()
 	t.ResponseWriter.WriteHeader(status)
 }
 
 // Write counts.
 func (t *tap) Write(p []byte) (int, error) {
-	t.written = true
+	t.begin()
 	n, err := t.ResponseWriter.Write(p)
 	t.sent += int64(n)
 	return n, err
@@ -53,7 +63,7 @@ func (t *tap) Write(p []byte) (int, error) {
 
 // ReadFrom counts, and leaves it to net/http to have the kernel send a file (sendfile(2)).
 func (t *tap) ReadFrom(r io.Reader) (int64, error) {
-	t.written = true
+	t.begin()
 	n, err := io.Copy(t.ResponseWriter, r)
 	t.sent += n
 	return n, err

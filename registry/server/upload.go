@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -133,6 +134,29 @@ func (u *upload) give() {
 	<-u.turn
 }
 
+// quiet is how long the request that has the turn may bring nothing before it is taken for dead.
+const quiet = 200 * time.Millisecond
+
+// settle waits until the request that has the turn ends, or brings nothing more: what a client has sent before its connection broke may
+// still be on its way into the file. It gives up on a request that lives.
+func (u *upload) settle(ctx context.Context, quiet time.Duration) {
+	for last, i := int64(-1), 0; i < 50; i++ {
+		select {
+		case u.turn <- struct{}{}:
+			<-u.turn
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(quiet):
+		}
+		size, err := u.size()
+		if err != nil || size == last {
+			return
+		}
+		last = size
+	}
+}
+
 // open opens the file at its end.
 func (u *upload) open() (f *os.File, size int64, err error) {
 	f, err = os.OpenFile(u.file(), os.O_RDWR|unix.O_NOFOLLOW, 0)
@@ -148,7 +172,7 @@ func (u *upload) open() (f *os.File, size int64, err error) {
 }
 
 // receive appends a body to the file, which has a size. The digest will probably be one of the algorithm.
-func (u *upload) receive(f *os.File, size int64, body io.Reader, algorithm digest.Algorithm) (int64, error) {
+func (u *upload) receive(f io.Writer, size int64, body io.Reader, algorithm digest.Algorithm) (int64, error) {
 	if size == 0 {
 		u.hash, u.algorithm, u.hashed = algorithm.Hash(), algorithm, 0
 	}
@@ -156,9 +180,16 @@ func (u *upload) receive(f *os.File, size int64, body io.Reader, algorithm diges
 		u.hash = nil
 		return io.Copy(f, body)
 	}
-	n, err := io.CopyBuffer(plain{io.MultiWriter(f, u.hash)}, body, make([]byte, copyBuffer))
-	u.hashed += n
-	return n, err
+	return io.CopyBuffer(plain{io.MultiWriter(f, hashing{u})}, body, make([]byte, copyBuffer))
+}
+
+// hashing hashes an upload's bytes and counts them itself: a full disk takes a part of a write that the hash then never gets.
+type hashing struct{ u *upload }
+
+// Write hashes.
+func (h hashing) Write(p []byte) (int, error) {
+	h.u.hashed += int64(len(p))
+	return h.u.hash.Write(p)
 }
 
 // copyBuffer is how many bytes are received at once.

@@ -111,6 +111,7 @@ func (s *Server) uploadStatus(c *call) error {
 	if err != nil {
 		return err
 	}
+	u.settle(c.r.Context(), s.quiet)
 	return s.progress(c, u, http.StatusNoContent)
 }
 
@@ -156,7 +157,7 @@ func (s *Server) cancelUpload(c *call) error {
 // append receives a request's body for an upload; with a digest, the upload ends with it. A body that breaks off has been
 // received as far as it came.
 func (s *Server) append(c *call, u *upload, d *digest.Digest) error {
-	body := newBody(c.w, c.r)
+	body := newBody(c.w, c.r, s.patience)
 	if err := u.take(c.r.Context(), body.stop); err != nil {
 		return err
 	}
@@ -223,20 +224,21 @@ func chunk(header string, come, body int64) (int64, error) {
 	return last - first + 1, nil
 }
 
-// patience is how long a client may send nothing in the middle of a body.
+// patience is how long a client may send nothing in the middle of a body, and take to read an answer that is no blob.
 const patience = 2 * time.Minute
 
 // body is a request's body that another request may stop, and that fails when nothing comes for too long.
 type body struct {
 	io.Reader
-	control *http.ResponseController
-	stopped atomic.Bool
-	failed  bool // the client is to blame for the copy's failure, not the disk
+	control  *http.ResponseController
+	patience time.Duration
+	stopped  atomic.Bool
+	failed   bool // the client is to blame for the copy's failure, not the disk
 }
 
-// newBody is the body of a request.
-func newBody(w http.ResponseWriter, r *http.Request) *body {
-	return &body{Reader: r.Body, control: http.NewResponseController(w)}
+// newBody is the body of a request whose client is waited for so long.
+func newBody(w http.ResponseWriter, r *http.Request, patience time.Duration) *body {
+	return &body{Reader: r.Body, control: http.NewResponseController(w), patience: patience}
 }
 
 // errStopped says that another request goes on with the upload.
@@ -245,13 +247,16 @@ var errStopped = errors.New("another request goes on with it")
 // Read reads on, unless stop was called. The order of the two lines before the read matters: a deadline that stop
 // has set may be overwritten only before stopped is looked at.
 func (b *body) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(patience)) // not every connection can, such as one in a test
+	_ = b.control.SetReadDeadline(time.Now().Add(b.patience)) // not every connection can, such as one in a test
 	if b.stopped.Load() {
 		b.failed = true
 		return 0, errStopped
 	}
 	n, err := b.Reader.Read(p)
 	b.failed = err != nil && err != io.EOF
+	if err == io.EOF { // net/http reads on while the blob is checked, and would take the deadline for the client's end
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
 	return n, err
 }
 

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 )
 
 // startUploadOf starts an upload and returns its path.
@@ -238,7 +239,7 @@ func TestTakeOver(t *testing.T) {
 
 // TestStop stops a body that has more to come, where the connection has no deadlines: what is read next is an error.
 func TestStop(t *testing.T) {
-	b := newBody(httptest.NewRecorder(), httptest.NewRequest("PUT", "/", strings.NewReader("more")))
+	b := newBody(httptest.NewRecorder(), httptest.NewRequest("PUT", "/", strings.NewReader("more")), patience)
 	b.stop()
 	if n, err := b.Read(make([]byte, 4)); n != 0 || !errors.Is(err, errStopped) || !b.failed {
 		t.Errorf("%d bytes, %v", n, err)
@@ -297,6 +298,118 @@ func TestMount(t *testing.T) {
 	}
 	r.server.o.MountAny = true
 	r.want(201, "", "POST", "/v2/d/blobs/uploads/?mount="+layer, "")
+}
+
+// full is a file on a disk that has room for so many bytes.
+type full struct {
+	*os.File
+	room int
+}
+
+// Write writes what there is room for.
+func (f *full) Write(p []byte) (int, error) {
+	fits := min(len(p), f.room)
+	n, err := f.File.Write(p[:fits])
+	f.room -= n
+	if err == nil && fits < len(p) {
+		err = unix.ENOSPC
+	}
+	return n, err
+}
+
+// TestDiskFull has the disk take a part of a chunk: the digest is that of all bytes in the file, not of those that were hashed.
+func TestDiskFull(t *testing.T) {
+	r := start(t, Options{})
+	at := r.startUploadOf("a")
+	u, err := r.server.upload(r.server.repository("a"), filepath.Base(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, size, err := u.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	disk := &full{f, 10}
+	for i, chunk := range []string{"content", " that is too long"} {
+		n, err := u.receive(disk, size, strings.NewReader(chunk), digest.SHA256)
+		if size += n; errors.Is(err, unix.ENOSPC) != (i == 1) {
+			t.Fatalf("chunk %d: %d bytes, %v", i, n, err)
+		}
+	}
+	if got := r.want(204, "", "GET", at, "").header.Get("Range"); got != "0-9" {
+		t.Errorf("the range is %s", got)
+	}
+	d := digest.FromString("content that").String()
+	r.want(201, "", "PUT", at+"?digest="+d, "at")
+	checkFolder(t, r.root)
+
+	at = r.startUploadOf("a")
+	r.want(202, "", "PATCH", at, "content")
+	if u, err = r.server.upload(r.server.repository("a"), filepath.Base(at)); err != nil {
+		t.Fatal(err)
+	}
+	if f, size, err = u.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if n, err := u.receive(&full{f, 3}, size, strings.NewReader(" that"), digest.SHA256); n != 3 || err == nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	r.want(400, codeDigestInvalid, "PUT", at+"?digest="+digest.FromString("content").String(), "")
+	checkFolder(t, r.root)
+}
+
+// TestDamagedBlob pushes a blob again of which the disk has lost a part.
+func TestDamagedBlob(t *testing.T) {
+	r := start(t, Options{})
+	d := r.blob("a", "content").Digest
+	if err := os.Truncate(r.server.repository("a").blob(d), 3); err != nil {
+		t.Fatal(err)
+	}
+	r.blob("a", "content")
+	if got := r.want(200, "", "GET", "/v2/a/blobs/"+d.String(), ""); got.body != "content" {
+		t.Errorf("it comes back as %q", got.body)
+	}
+	if files := uploaded(t, r.root); len(files) != 0 {
+		t.Errorf("left: %v", files)
+	}
+}
+
+// TestStatusWaits asks for the status of an upload while a request still brings bytes.
+func TestStatusWaits(t *testing.T) {
+	r := start(t, Options{})
+	r.server.quiet = time.Minute
+	at := r.startUploadOf("a")
+	u, err := r.server.upload(r.server.repository("a"), filepath.Base(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := u.take(t.Context(), func() {}); err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan response, 1)
+	go func() { answers <- r.do("GET", at, "") }()
+	select {
+	case got := <-answers:
+		t.Errorf("it does not wait: %v", got)
+	case <-time.After(100 * time.Millisecond): // long enough for an answer that does not wait
+	}
+	if err := os.WriteFile(u.file(), []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.give()
+	if got := <-answers; got.status != 204 || got.header.Get("Range") != "0-6" {
+		t.Errorf("the status: %v", got)
+	}
+	if err := u.take(t.Context(), func() {}); err != nil { // and one that brings nothing
+		t.Fatal(err)
+	}
+	defer u.give()
+	r.server.quiet = time.Millisecond
+	if got := r.want(204, "", "GET", at, "").header.Get("Range"); got != "0-6" {
+		t.Errorf("the range is %s", got)
+	}
 }
 
 // FuzzChunk understands a Content-Range.

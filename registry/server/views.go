@@ -165,7 +165,7 @@ func (r *repository) config(m manifest) ocispec.Image {
 		return config
 	}
 	text, err := r.read(m.Config.Digest)
-	if err != nil || json.Unmarshal(text, &config) != nil {
+	if err != nil || crowded(text) || json.Unmarshal(text, &config) != nil {
 		return ocispec.Image{}
 	}
 	return config
