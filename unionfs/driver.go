@@ -40,7 +40,8 @@ type Driver interface {
 	Prepare(ctx context.Context, s Stack) (Root, error)
 
 	// View shows the root file system of a prepared stack to this process, as long as nobody calls close: a path that need not outlive the
-	// process (such as /proc/self/fd/N of a mount that is attached nowhere). What is written there is written to the container.
+	// process (such as /proc/self/fd/N of a mount that is attached nowhere). What is written there is written to the container. For a
+	// container that runs, ask a [Layered] driver for its Upper, and if there is one, put that on top of s.Layers and set s.ReadOnly.
 	View(ctx context.Context, s Stack) (path string, close func() error, err error)
 
 	// Changes writes the layer of what was written since the layers, as an uncompressed tar with OCI whiteouts.
@@ -48,4 +49,11 @@ type Driver interface {
 
 	// Remove takes away all that Prepare made in s.Dir, mounts and written data too. What is not there is no error.
 	Remove(ctx context.Context, s Stack) error
+}
+
+// Layered is a driver that keeps what is written in a folder of its own, which two mounts must not write to: while a container runs, it
+// is looked at through a mount that only reads.
+type Layered interface {
+	// Upper is what was written in a prepared stack, as a layer for View to put on top of the others. It is false where that can't be.
+	Upper(s Stack) (Layer, bool)
 }

@@ -54,6 +54,9 @@ func OpenLayers(dir string, o LayersOptions) (*Layers, error) {
 	if err := os.MkdirAll(filepath.Join(dir, holdersName), 0o700); err != nil {
 		return nil, fmt.Errorf("the folder for layers: %w", err)
 	}
+	if err := os.Chmod(dir, 0o700); err != nil { // it may have been there, with another mode
+		return nil, fmt.Errorf("the folder for layers: %w", err)
+	}
 	return l, nil
 }
 

@@ -399,6 +399,33 @@ func setBoot(t testing.TB, folder string) {
 	}
 }
 
+// TestVanished removes the layer below while one is unpacked that needs it. One that may still come is waited for.
+func TestVanished(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	i := newImage(pack(t, "below/"), pack(t, "below/b"))
+	i.unpackAll(t, l)
+	if err := os.RemoveAll(filepath.Join(dir, i.chain[1].Encoded())); err != nil {
+		t.Fatal(err)
+	}
+	_, err := l.Unpack(t.Context(), i.chain, i.diffIDs[1], func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(i.archives[1])), os.RemoveAll(filepath.Join(dir, i.chain[0].Encoded()))
+	})
+	if !errors.Is(err, unionfs.ErrNoLayer) || !strings.Contains(err.Error(), "the layer below was removed meanwhile: "+i.chain[0].String()) {
+		t.Errorf("error %v", err)
+	}
+	equal(t, "the folder", []string{"holders"}, names(t, dir))
+}
+
+// TestMode closes a folder that was open to others.
+func TestMode(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder has mode %v, %v", info.Mode(), err)
+	}
+}
+
 // TestCancelled ends while the layer waits for the one below.
 func TestCancelled(t *testing.T) {
 	dir := t.TempDir()

@@ -4,7 +4,6 @@ package unionfs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,21 +42,17 @@ type Overlay struct {
 func (Overlay) Name() string { return "overlay" }
 
 // Supported mounts a small overlay in a folder, for nobody to see, and says why that can't be.
-func (o Overlay) Supported(dir string) (err error) {
-	temp, err := os.MkdirTemp(dir, ".overlay-")
-	if err != nil {
-		return fmt.Errorf("overlay: %w", err)
-	}
-	defer func() { err = errors.Join(err, removeAll(temp)) }()
-	s := Stack{Dir: temp}
-	if _, err := o.Prepare(context.Background(), s); err != nil {
-		return err
-	}
-	_, done, err := o.View(context.Background(), s)
-	if err != nil {
-		return err
-	}
-	return done()
+func (o Overlay) Supported(dir string) error {
+	return Try(o, dir, func(s Stack) error {
+		if _, err := o.Prepare(context.Background(), s); err != nil {
+			return err
+		}
+		_, done, err := o.View(context.Background(), s)
+		if err != nil {
+			return err
+		}
+		return done()
+	})
 }
 
 // Prepare makes the folders. The mount is left to the container's process.
@@ -133,7 +128,7 @@ func (m OverlayMount) short(s Stack) OverlayMount {
 	m.Dir = filepath.Join(s.Dir, "layers")
 	m.Lower = slices.Clone(m.Lower)
 	for i := range s.Layers {
-		m.Lower[len(m.Lower)-len(s.Layers)+i] = strconv.Itoa(i)
+		m.Lower[len(m.Lower)-len(s.Layers)+i] = ShortPath(s, i)
 	}
 	for i := range len(m.Lower) - len(s.Layers) {
 		m.Lower[i] = "../empty/" + strconv.Itoa(i)
@@ -142,6 +137,24 @@ func (m OverlayMount) short(s Stack) OverlayMount {
 		m.Upper, m.Work = "../diff", "../work"
 	}
 	return m
+}
+
+// ShortPath is the path of a stack's layer relative to the folder of links, "layers" in the stack's folder. What [Layered] puts on top of
+// the layers has no link.
+func ShortPath(s Stack, i int) string {
+	name, path := strconv.Itoa(i), s.Layers[i].Path
+	if target, err := os.Readlink(filepath.Join(s.Dir, "layers", name)); err == nil && target == path {
+		return name
+	}
+	if path == filepath.Join(s.Dir, "diff") {
+		return "../diff"
+	}
+	return path
+}
+
+// Upper is the upper folder, unless that has only references to files of the layers ([Overlay.Metacopy]).
+func (o Overlay) Upper(s Stack) (Layer, bool) {
+	return Layer{Path: filepath.Join(s.Dir, "diff")}, !o.Metacopy && !s.ReadOnly
 }
 
 // options are overlay's options, each said even where it is the default: a kernel, or somebody who loads the module, may have

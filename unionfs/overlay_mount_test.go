@@ -56,6 +56,32 @@ func prepared(t *testing.T, name string, change func(*unionfs.Stack)) (unionfs.S
 	return s, root
 }
 
+// TestRunning looks at a container that runs through a mount that only reads, also where that is made by mount(2).
+func TestRunning(t *testing.T) {
+	witness.Need(t, "root", "filesystem:overlay")
+	for _, name := range []string{"plain", `a,b:c\d`} {
+		t.Run(name, func(t *testing.T) {
+			s, root := prepared(t, name, nil)
+			mounted, _ := drivertest.Mounted(t, root)
+			if err := os.WriteFile(filepath.Join(mounted, "same"), []byte("written"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			upper, _ := unionfs.Overlay{}.Upper(s)
+			s.Layers, s.ReadOnly = append(s.Layers, upper), true
+			view, done, err := unionfs.Overlay{}.View(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer done()
+			for file, want := range map[string]string{"same": "written", "own0": "0", "own1": "1"} {
+				if got, err := os.ReadFile(filepath.Join(view, file)); string(got) != want {
+					t.Errorf("%s is %q, %v", file, got, err)
+				}
+			}
+		})
+	}
+}
+
 // TestShell lets a shell do what the calls do.
 func TestShell(t *testing.T) {
 	witness.Need(t, "root", "filesystem:overlay", "command:unshare")

@@ -19,15 +19,16 @@ import (
 	"stave/unionfs/union"
 )
 
-// settle does to a new layer what depends on those below, and counts its files. It waits for the layers below only where it must.
-func (l *Layers) settle(ctx context.Context, files string, below []digest.Digest, implicit []string) (tally, error) {
+// settle does to a new layer what depends on those below, and counts its files. It waits for the layers below only where it must, and only
+// for those that were not there before.
+func (l *Layers) settle(ctx context.Context, files string, below []digest.Digest, there map[digest.Digest]bool, implicit []string) (tally, error) {
 	found, err := look(files)
 	if err != nil {
 		return tally{}, err
 	}
 	var lowers []string
 	if len(implicit)+len(found.whiteouts) > 0 {
-		if lowers, err = l.await(ctx, below); err != nil {
+		if lowers, err = l.await(ctx, below, there); err != nil {
 			return tally{}, err
 		}
 	}
@@ -41,12 +42,25 @@ func (l *Layers) settle(ctx context.Context, files string, below []digest.Digest
 	return found.tally, err
 }
 
-// await waits until the layers are there, and returns their folders.
-func (l *Layers) await(ctx context.Context, chains []digest.Digest) ([]string, error) {
+// there finds out which layers are unpacked already.
+func (l *Layers) there(chains []digest.Digest) map[digest.Digest]bool {
+	found := map[digest.Digest]bool{}
+	for _, chain := range chains {
+		_, err := l.Get(chain)
+		found[chain] = err == nil
+	}
+	return found
+}
+
+// await waits until the layers are there, and returns their folders. For one that was there before nobody can be expected to unpack it.
+func (l *Layers) await(ctx context.Context, chains []digest.Digest, there map[digest.Digest]bool) ([]string, error) {
 	var folders []string
 	for _, chain := range chains {
 		found, err := l.Get(chain)
 		for errors.Is(err, ErrNoLayer) {
+			if there[chain] {
+				return nil, fmt.Errorf("the layer below was removed meanwhile: %w: unpack the image again", err)
+			}
 			if err := pause(ctx); err != nil {
 				return nil, fmt.Errorf("wait for the layer below, %s: %w", chain, err)
 			}
@@ -72,7 +86,7 @@ func look(dir string) (contents, error) {
 	linked := map[uint64]bool{} // by inode number: a layer is on one file system
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return err
+			return brief(err)
 		}
 		found.Entries++
 		if entry.IsDir() || entry.Type()&fs.ModeSymlink != 0 {
@@ -80,7 +94,7 @@ func look(dir string) (contents, error) {
 		}
 		var stat unix.Stat_t
 		if err := unix.Lstat(path, &stat); err != nil {
-			return fmt.Errorf("stat %s: %w", path, err)
+			return brief(&fs.PathError{Op: "lstat", Path: path, Err: err})
 		}
 		switch {
 		case stat.Mode&unix.S_IFMT == unix.S_IFCHR && stat.Rdev == 0:
@@ -97,6 +111,16 @@ func look(dir string) (contents, error) {
 		return nil
 	})
 	return found, err
+}
+
+// brief shortens the path in an error.
+func brief(err error) error {
+	const most = 300
+	var at *fs.PathError
+	if errors.As(err, &at) && len(at.Path) > most {
+		return &fs.PathError{Op: at.Op, Path: at.Path[:most] + "…", Err: at.Err}
+	}
+	return err
 }
 
 // removeIdle removes the whiteouts in folders that join with none below: they hide nothing, and overlay, which looks for whiteouts only

@@ -80,12 +80,13 @@ func (l *Layers) make(ctx context.Context, chains []digest.Digest, diffID digest
 	if err := os.Mkdir(files, 0o755); err != nil {
 		return err
 	}
+	there := l.there(below)
 	result, err := l.fill(ctx, files, diffID, open)
 	if err != nil {
 		return err
 	}
 	r := record{ChainID: chain, DiffID: diffID, Boot: cmp.Or(bootID(), "unknown")}
-	if r.tally, err = l.settle(ctx, files, below, result.Implicit); err != nil {
+	if r.tally, err = l.settle(ctx, files, below, there, result.Implicit); err != nil {
 		return err
 	}
 	if err := r.write(temp); err != nil {

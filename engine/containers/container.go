@@ -190,10 +190,10 @@ func (c *Container) View(ctx context.Context) (path string, release func() error
 	if err != nil {
 		return "", nil, err
 	}
-	if c.Status == Running && driver.Name() == (unionfs.Overlay{}).Name() {
-		// The kernel does not keep two mounts with one upper folder in step: here it is the top one of those that are read only.
-		stack.Layers = append(stack.Layers, unionfs.Layer{Path: filepath.Join(c.dir, "diff")})
-		stack.ReadOnly = true
+	if layered, ok := driver.(unionfs.Layered); ok && c.Status == Running {
+		if upper, ok := layered.Upper(stack); ok { // two mounts that write to it would not be kept in step
+			stack.Layers, stack.ReadOnly = append(stack.Layers, upper), true
+		}
 	}
 	path, done, err := driver.View(ctx, stack)
 	if err != nil {

@@ -27,20 +27,11 @@ type Driver struct {
 func (Driver) Name() string { return "btrfs" }
 
 // Supported makes a subvolume in a folder and removes it.
-func (Driver) Supported(dir string) error {
+func (d Driver) Supported(dir string) error {
 	if err := onBtrfs(dir); err != nil {
 		return fmt.Errorf("btrfs: %w", err)
 	}
-	temp, err := os.MkdirTemp(dir, ".btrfs-")
-	if err != nil {
-		return fmt.Errorf("btrfs: %w", err)
-	}
-	path := filepath.Join(temp, "try")
-	err = create(path)
-	if err == nil {
-		err = remove(path)
-	}
-	return errors.Join(err, os.RemoveAll(temp))
+	return unionfs.Try(d, dir, func(s unionfs.Stack) error { return create(filepath.Join(s.Dir, "merged")) })
 }
 
 // Prepare makes the subvolumes of the layers that have none yet, and the container's snapshot.
@@ -110,7 +101,23 @@ func (d Driver) layer(ctx context.Context, l unionfs.Layer, below string) (strin
 	if err := vfs.Apply(ctx, l.Path, temp, vfs.Options{UserXattr: d.UserXattr}); err != nil {
 		return "", errors.Join(err, remove(temp))
 	}
+	if err := sync(temp); err != nil { // or after a crash the name is there, and the files are not
+		return "", errors.Join(err, remove(temp))
+	}
 	return path, os.Rename(temp, path)
+}
+
+// sync writes what is in a subvolume to the disk.
+func sync(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.Syncfs(int(dir.Fd())); err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return nil
 }
 
 // View is the container's snapshot, or a new one of the layers' subvolume.

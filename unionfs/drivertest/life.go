@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,6 +121,56 @@ func testViews(t *testing.T, s Suite) {
 	})
 }
 
+// testRunning looks at a container of a driver that has written layers, as it is done while the container runs: with whiteouts, opaque folders
+// and all. Nobody can write there, and the container's own mount stays as it is. The driver's changes are the same with and without a mount.
+func testRunning(t *testing.T, s Suite) {
+	layered, ok := s.Driver.(unionfs.Layered)
+	if !ok {
+		t.Skip("what is written is in no layer")
+	}
+	w := newWorld(t, s)
+	base := w.base()
+	c := w.container(base, w.second(base))
+	upper, ok := layered.Upper(c)
+	if !ok {
+		t.Skip("what is written is no layer by itself")
+	}
+	running := c
+	running.Layers, running.ReadOnly = append(slices.Clone(c.Layers), upper), true
+	w.within(c, func(root string) {
+		for _, o := range []Operation{
+			{Verb: "unlink", Path: "etc/passwd"},
+			{Verb: "append", Path: "bin", To: "more"},
+			{Verb: "mkdir", Path: "new"},
+			{Verb: "write", Path: "new/x", To: "x"},
+			{Verb: "remove", Path: "etc/deep"},
+			{Verb: "mkdir", Path: "etc/deep"},
+			{Verb: "write", Path: "etc/deep/only", To: "x"},
+			{Verb: "chmod", Path: "bin", N: 0o700},
+		} {
+			if err := o.Do(root); err != nil {
+				t.Error(err)
+			}
+		}
+		written := Look(t, root, false)
+		w.viewed(running, func(view string) {
+			w.equal("view", written, Look(t, view, false))
+			if err := os.WriteFile(filepath.Join(view, "one"), nil, 0o644); !isErrno(err, unix.EROFS) {
+				t.Errorf("write: %v", err)
+			}
+		})
+		w.equal("the container's own mount", written, Look(t, root, false))
+	})
+	mounted := w.commit(c)
+	if r, ok := s.Driver.(interface{ Rest(s unionfs.Stack) error }); ok {
+		if err := r.Rest(c); err != nil {
+			t.Error(err)
+		}
+	}
+	again := w.commit(c)
+	w.equal("the changes without the mount", Look(t, mounted[2].Path, false), Look(t, again[2].Path, false))
+}
+
 // testRemove checks that nothing is left of a container, prepared or half prepared or neither, and all of the layers.
 func testRemove(t *testing.T, s Suite) {
 	w := newWorld(t, s)
@@ -157,7 +208,42 @@ func testSupported(t *testing.T, s Suite) {
 		t.Error(err)
 	}
 	(&world{T: t}).equal("the folder", before, Look(t, dir, false))
+	sweepsTries(t, s, dir)
 	if err := driver.Supported(filepath.Join(dir, "missing")); s.Driver.Name() != "vfs" && err == nil {
 		t.Error("a folder that is not there is said to do")
+	}
+}
+
+// sweepsTries checks that what was left by a process that was killed while it tried is removed, and what another one tries now is not.
+func sweepsTries(t *testing.T, s Suite, dir string) {
+	t.Helper()
+	if s.Driver.Name() == "vfs" {
+		return // it tries nothing
+	}
+	left, now := filepath.Join(dir, "."+s.Driver.Name()+"-left"), filepath.Join(dir, "."+s.Driver.Name()+"-now")
+	for _, path := range []string{left, now} {
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Driver.Prepare(t.Context(), unionfs.Stack{Dir: left}); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.Open(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Driver.(interface{ Supported(dir string) error }).Supported(dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(left); !os.IsNotExist(err) {
+		t.Errorf("what a killed process left is there: %v", err)
+	}
+	if err := os.Remove(now); err != nil {
+		t.Errorf("what another process tries is gone: %v", err)
 	}
 }

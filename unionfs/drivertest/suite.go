@@ -52,6 +52,7 @@ func Run(t *testing.T, s Suite) {
 		"again":      testAgain,
 		"deep":       testDeep,
 		"views":      testViews,
+		"running":    testRunning,
 		"remove":     testRemove,
 		"killed":     testKilled,
 		"supported":  testSupported,

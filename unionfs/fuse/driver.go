@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"stave/unionfs"
 	"stave/unionfs/layer"
@@ -27,14 +28,14 @@ func (Driver) Name() string { return "fuse-overlayfs" }
 
 // Supported mounts a small union in a folder and takes it away.
 func (d Driver) Supported(dir string) error {
-	temp, err := os.MkdirTemp(dir, ".fuse-")
-	if err != nil {
-		return fmt.Errorf("fuse-overlayfs: %w", err)
-	}
-	s := unionfs.Stack{Dir: temp}
-	_, err = d.Prepare(context.Background(), s)
-	return errors.Join(err, d.Remove(context.Background(), s), os.RemoveAll(temp))
+	return unionfs.Try(d, dir, func(s unionfs.Stack) error {
+		_, err := d.Prepare(context.Background(), s)
+		return err
+	})
 }
+
+// Upper is the upper folder.
+func (Driver) Upper(s unionfs.Stack) (unionfs.Layer, bool) { return unionfs.Overlay{}.Upper(s) }
 
 // Prepare makes the folders and mounts, unless that is done and the server lives.
 func (d Driver) Prepare(ctx context.Context, s unionfs.Stack) (unionfs.Root, error) {
@@ -81,7 +82,8 @@ func (d Driver) View(ctx context.Context, s unionfs.Stack) (string, func() error
 	return u.point, done, nil
 }
 
-// Changes compares the layers with the mount, byte by byte.
+// Changes compares the layers with the mount, byte by byte. A container of an ordinary user may run and have its mount where this process
+// does not see it: without a mount here, the upper folder is looked at through one that only reads.
 func (d Driver) Changes(ctx context.Context, s unionfs.Stack, w io.Writer) (err error) {
 	if s.ReadOnly {
 		return fmt.Errorf("fuse-overlayfs: %s: a read-only root has no changes", s.Dir)
@@ -93,9 +95,20 @@ func (d Driver) Changes(ctx context.Context, s unionfs.Stack, w io.Writer) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	now, _, err := d.View(ctx, s)
+	now := filepath.Join(s.Dir, "merged")
+	mounted, err := alive(now)
 	if err != nil {
-		return err
+		return fmt.Errorf("fuse-overlayfs: %w", err)
+	}
+	if !mounted {
+		upper, _ := d.Upper(s)
+		below.Layers = append(slices.Clone(s.Layers), upper)
+		path, done, err := d.View(ctx, below)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, done()) }()
+		now = path
 	}
 	return layer.Diff(ctx, w, old, now, layer.Options{UserXattr: d.UserXattr})
 }

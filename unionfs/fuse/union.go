@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +29,7 @@ type union struct {
 func (d Driver) union(s unionfs.Stack) union {
 	u := union{dir: filepath.Join(s.Dir, "layers"), point: filepath.Join(s.Dir, "merged"), other: []string{"dev", "suid"}}
 	for i := range s.Layers { // the first is the highest
-		u.lower = append(u.lower, strconv.Itoa(len(s.Layers)-1-i))
+		u.lower = append(u.lower, unionfs.ShortPath(s, len(s.Layers)-1-i))
 	}
 	if len(s.Layers) == 0 {
 		u.lower = []string{"../empty/0"}
