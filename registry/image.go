@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
@@ -52,26 +52,47 @@ func PushBytes(ctx context.Context, s Store, mediaType string, data []byte) (oci
 	return d, s.Push(ctx, d, bytes.NewReader(data))
 }
 
+// lastWords is how long write has to end in [PushLayer] when nobody wants its bytes any more.
+const lastWords = time.Second
+
 // PushLayer compresses with gzip what write writes, an uncompressed tar, pushes it as a layer, and returns its descriptor and diff ID.
+// When ctx is done the next write fails. If write doesn't end soon after, since it waits for a terminal or a pipe that is silent, it is
+// left to itself.
 func PushLayer(ctx context.Context, s Ingester, write func(io.Writer) error) (ocispec.Descriptor, digest.Digest, error) {
 	id := digest.Canonical.Digester()
 	pr, pw := io.Pipe()
-	var writer sync.WaitGroup
-	writer.Go(func() {
+	defer context.AfterFunc(ctx, func() { pw.CloseWithError(context.Cause(ctx)) })()
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
 		z := gzip.NewWriter(pw)
 		err := write(io.MultiWriter(id.Hash(), z))
 		if err == nil {
 			err = z.Close()
 		}
 		pw.CloseWithError(err)
-	})
+	}()
 	d, err := s.Ingest(ctx, ocispec.MediaTypeImageLayerGzip, pr)
 	pr.CloseWithError(err) // where Ingest failed the next write does too
-	writer.Wait()
 	if err != nil {
+		leave(ctx, written)
 		return d, "", err
 	}
+	<-written // it has closed the pipe
 	return d, id.Digest(), nil
+}
+
+// leave waits until something is done; if ctx is, not for long.
+func leave(ctx context.Context, done <-chan struct{}) {
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+	case <-time.After(lastWords):
+	}
 }
 
 // PushImage pushes the configuration and the manifest of an image whose layers the store has, and returns the manifest's

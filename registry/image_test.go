@@ -5,6 +5,7 @@ package registry_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -67,5 +68,24 @@ func TestPushImage(t *testing.T) {
 	}
 	if _, err := registry.FetchImage(t.Context(), s, odd); err == nil || !strings.Contains(err.Error(), "0 layers but 2 diff IDs") {
 		t.Errorf("image with more diff IDs than layers: %v", err)
+	}
+}
+
+// TestPushLayerSilent pushes what comes from a pipe into which nobody writes, until that is cancelled.
+func TestPushLayerSilent(t *testing.T) {
+	silent, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	_, _, err := registry.PushLayer(ctx, memory.New(), func(to io.Writer) error {
+		if _, err := io.WriteString(to, "the beginning"); err != nil {
+			return err
+		}
+		cancel(enough)
+		_, err := io.Copy(to, silent)
+		return err
+	})
+	if !errors.Is(err, enough) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -65,6 +65,9 @@ func Links(ctx context.Context, s Store, d ocispec.Descriptor) ([]ocispec.Descri
 	if err != nil {
 		return nil, err
 	}
+	if err := CheckJSON(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", d.Digest, err)
+	}
 	var l links
 	if json.Unmarshal(data, &l) != nil {
 		return nil, nil // with the right digest: it was never anything else

@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,6 +55,29 @@ func notEnd(err error) error {
 		return errors.New("it is longer than its descriptor says")
 	}
 	return err
+}
+
+// The limits of what a manifest, an index or a configuration may have in it: decoded, an empty object of two bytes takes some hundred.
+const (
+	maxObjects = 40_000
+	maxCommas  = 100_000
+)
+
+// CheckJSON refuses a text, of a manifest or the like that a stranger has made, which would take very much memory once decoded. Real
+// ones have some thousand objects at most. To be called before it is decoded.
+func CheckJSON(text []byte) error {
+	if bytes.Count(text, []byte("{")) > maxObjects || bytes.Count(text, []byte(",")) > maxCommas {
+		return fmt.Errorf("it has more than %d objects or %d commas: such a document is not read", maxObjects, maxCommas)
+	}
+	return nil
+}
+
+// decode is [CheckJSON] and then json.Unmarshal.
+func decode(text []byte, to any) error {
+	if err := CheckJSON(text); err != nil {
+		return err
+	}
+	return json.Unmarshal(text, to)
 }
 
 // FetchManifest reads the manifest of an image or artifact.
@@ -121,7 +145,7 @@ func DecodeManifest(d ocispec.Descriptor, data []byte) (ocispec.Manifest, error)
 		Manifests json.RawMessage `json:"manifests"`
 		FSLayers  json.RawMessage `json:"fsLayers"`
 	}
-	if err := json.Unmarshal(data, &got); err != nil {
+	if err := decode(data, &got); err != nil {
 		return ocispec.Manifest{}, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	m := got.Manifest
@@ -149,7 +173,7 @@ func DecodeIndex(d ocispec.Descriptor, data []byte) (ocispec.Index, error) {
 		return ocispec.Index{}, notA("an index", d)
 	}
 	var shape document
-	if err := json.Unmarshal(data, &shape); err != nil {
+	if err := decode(data, &shape); err != nil {
 		return ocispec.Index{}, fmt.Errorf("index %s: %w", d.Digest, err)
 	}
 	if err := shape.check(d); err != nil {
@@ -181,7 +205,7 @@ func DecodeConfig(d ocispec.Descriptor, data []byte) (ocispec.Image, error) {
 	if !IsConfig(d.MediaType) {
 		return image, fmt.Errorf("%s is not the configuration of an image but %q", d.Digest, d.MediaType)
 	}
-	if err := json.Unmarshal(data, &image); err != nil {
+	if err := decode(data, &image); err != nil {
 		return image, fmt.Errorf("configuration %s: %w", d.Digest, err)
 	}
 	for i, id := range image.RootFS.DiffIDs {

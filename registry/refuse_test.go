@@ -147,3 +147,25 @@ func TestDeepIndexes(t *testing.T) {
 		t.Errorf("resolve platform in 9 indexes: %v", err)
 	}
 }
+
+// TestCrowded reads documents of few bytes that would become very many objects in memory.
+func TestCrowded(t *testing.T) {
+	for name, crowd := range map[string]string{"objects": strings.Repeat(",{}", 40_000), "numbers": strings.Repeat(",1", 100_001), "nothing": strings.Repeat(",null", 100_001)} {
+		t.Run(name, func(t *testing.T) {
+			list := `[{}` + crowd + `]`
+			s := memory.New()
+			manifest := pushText(t, s, ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"config":{},"layers":`+list+`}`)
+			index := pushText(t, s, ocispec.MediaTypeImageIndex, `{"schemaVersion":2,"manifests":`+list+`}`)
+			config := pushText(t, s, ocispec.MediaTypeImageConfig, `{"history":`+list+`}`)
+			_, manifestErr := registry.FetchManifest(t.Context(), s, manifest)
+			_, indexErr := registry.FetchIndex(t.Context(), s, index)
+			_, configErr := registry.FetchConfig(t.Context(), s, config)
+			_, linksErr := registry.Links(t.Context(), s, manifest)
+			for what, err := range map[string]error{"manifest": manifestErr, "index": indexErr, "configuration": configErr, "links": linksErr} {
+				if err == nil || !strings.Contains(err.Error(), "more than 40000 objects") {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+		})
+	}
+}

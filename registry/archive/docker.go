@@ -30,7 +30,7 @@ func (a *Archive) readDocker(ctx context.Context) error {
 		return err
 	}
 	var images []saved
-	if err := json.Unmarshal(text, &images); err != nil {
+	if err := decode(text, &images); err != nil {
 		return fmt.Errorf("archive: manifest.json: %w", err)
 	}
 	for i, image := range images {
@@ -113,7 +113,20 @@ func (a *Archive) layer(ctx context.Context, path string, id digest.Digest) (oci
 	default:
 		return d, fmt.Errorf("%s is compressed with neither gzip nor zstd: %w", path, registry.ErrUnsupported)
 	}
-	d.Digest, err = digest.FromReader(until{ctx, f})
+	d.Digest, err = a.hash(ctx, f)
 	a.blobs[d.Digest] = path
+	return d, err
+}
+
+// hash hashes a layer, once for all images that have it.
+func (a *Archive) hash(ctx context.Context, f *io.SectionReader) (digest.Digest, error) {
+	_, begin, _ := f.Outer()
+	if d, known := a.hashed[begin]; known {
+		return d, nil
+	}
+	d, err := digest.FromReader(until{ctx, f})
+	if err == nil {
+		a.hashed[begin] = d
+	}
 	return d, err
 }

@@ -5,9 +5,12 @@ package archive_test
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -238,4 +241,102 @@ func FuzzOpen(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestCrowded opens archives with long names, many entries of one name, and many manifests in few bytes.
+func TestCrowded(t *testing.T) {
+	long := strings.Repeat("x", 4097)
+	crowd := `[{}` + strings.Repeat(",{}", 50_000) + `]`
+	for name, test := range map[string]struct {
+		data []byte
+		says string
+	}{
+		"name":          {pack(t, entry{name: long, text: "x"}), "more than 4096 bytes"},
+		"link":          {pack(t, entry{name: "x", kind: tar.TypeSymlink, target: long}), "more than 4096 bytes"},
+		"one name":      {bytes.Repeat(pack(t, entry{name: "x", kind: tar.TypeDir})[:512], 200_001), "more than 200000 files"},
+		"index.json":    {pack(t, entry{name: "oci-layout", text: "{}"}, entry{name: "index.json", text: `{"manifests":` + crowd + `}`}), "more than 40000 objects"},
+		"manifest.json": {pack(t, entry{name: "manifest.json", text: crowd}), "more than 40000 objects"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := archive.Open(t.Context(), bytes.NewReader(test.data), archive.OpenOptions{TempDir: t.TempDir()})
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error %v, want %q", err, test.says)
+			}
+		})
+	}
+}
+
+// TestSilent opens an archive that comes from a pipe into which nobody writes, until that is cancelled.
+func TestSilent(t *testing.T) {
+	for name, head := range map[string]string{"at once": "", "after a while": "some bytes"} {
+		t.Run(name, func(t *testing.T) {
+			silent, w := io.Pipe()
+			defer w.Close()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			enough := errors.New("enough")
+			reached := readerFunc(func(p []byte) (int, error) {
+				cancel(enough)
+				return silent.Read(p)
+			})
+			r := io.MultiReader(strings.NewReader(head), reached)
+			if _, err := archive.Open(ctx, r, archive.OpenOptions{TempDir: t.TempDir()}); !errors.Is(err, enough) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// readerFunc is a reader that is a function.
+type readerFunc func([]byte) (int, error)
+
+// Read calls it.
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestLayerHashedOnce opens a regular file with a compressed layer that many images have.
+func TestLayerHashedOnce(t *testing.T) {
+	layer := string(pack(t, entry{name: "file", text: strings.Repeat("text", 1<<20)}))
+	var compressed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&compressed, gzip.NoCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(z, layer)
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	config := `{"rootfs":{"diff_ids":["` + digest.FromString(layer).String() + `"]}}`
+	images := strings.Repeat(`,{"Config":"c","Layers":["link"]}`, 100)
+	data := pack(t, entry{name: "layer", text: compressed.String()}, entry{name: "link", kind: tar.TypeSymlink, target: "layer"},
+		entry{name: "c", text: config}, entry{name: "manifest.json", text: `[` + images[1:] + `]`})
+	path := filepath.Join(t.TempDir(), "archive.tar")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	before := bytesRead(t)
+	a, err := archive.Open(t.Context(), f, archive.OpenOptions{})
+	if err != nil || len(a.Names()) != 100 {
+		t.Fatal(err)
+	}
+	if n := bytesRead(t) - before; n > 2*len(data) {
+		t.Errorf("%d bytes were read of an archive that has %d", n, len(data))
+	}
+}
+
+// bytesRead is how many bytes this process has read (proc_pid_io(5)).
+func bytesRead(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if _, err := fmt.Sscanf(string(text), "rchar: %d", &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

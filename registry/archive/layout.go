@@ -3,7 +3,6 @@
 package archive
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"path"
@@ -27,7 +26,7 @@ func (a *Archive) readLayout() error {
 		return err
 	}
 	var index ocispec.Index
-	if err := json.Unmarshal(text, &index); err != nil {
+	if err := decode(text, &index); err != nil {
 		return fmt.Errorf("archive: index.json: %w", err)
 	}
 	for i, d := range index.Manifests {

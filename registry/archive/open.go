@@ -33,6 +33,7 @@ type Archive struct {
 	temp   *os.File
 	names  []registry.Named
 	blobs  map[digest.Digest]string // path in the archive
+	hashed map[int64]digest.Digest  // of compressed layers of manifest.json, by where they begin
 	made   map[digest.Digest]made   // manifests that are not in the archive
 	layout bool
 }
@@ -44,9 +45,10 @@ type made struct {
 }
 
 // Open reads what is in an archive of either form, compressed (gzip, zstd, bzip2) or not. A regular file that is not compressed is read in
-// place and must stay open as long as the archive; all else is first put into a temporary file that has no name.
+// place and must stay open as long as the archive; all else is first put into a temporary file that has no name. When ctx is done Open
+// returns, even if a Read of r doesn't.
 func Open(ctx context.Context, r io.Reader, o OpenOptions) (a *Archive, err error) {
-	a = &Archive{blobs: map[digest.Digest]string{}, made: map[digest.Digest]made{}}
+	a = &Archive{blobs: map[digest.Digest]string{}, hashed: map[int64]digest.Digest{}, made: map[digest.Digest]made{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -92,7 +94,9 @@ func (a *Archive) bytes(ctx context.Context, r io.Reader, o OpenOptions) (io.Rea
 			}
 		}
 	}
-	buffered := bufio.NewReaderSize(r, 1<<20)
+	pumped := pump(ctx, r)
+	defer pumped.Close()
+	buffered := bufio.NewReaderSize(pumped, 1<<20)
 	head, err := buffered.Peek(magicBytes)
 	if err != nil && err != io.EOF {
 		return nil, 0, fmt.Errorf("read archive: %w", err)
@@ -144,6 +148,19 @@ func (a *Archive) spool(ctx context.Context, r io.Reader, o OpenOptions) (io.Rea
 		return nil, 0, fmt.Errorf("archive has more than %d bytes, uncompressed", limit)
 	}
 	return f, size, nil
+}
+
+// pump reads in a goroutine of its own, so that nobody waits for the next byte of a silent terminal or pipe once the context is done
+// or the result is closed. The goroutine then ends with the Read that it is in, which may be never.
+func pump(ctx context.Context, r io.Reader) io.ReadCloser {
+	pr, pw := io.Pipe()
+	stop := context.AfterFunc(ctx, func() { pw.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		defer stop()
+		_, err := io.CopyBuffer(pw, struct{ io.Reader }{r}, make([]byte, 256<<10))
+		pw.CloseWithError(err)
+	}()
+	return pr
 }
 
 // until is a reader that ends with its context.

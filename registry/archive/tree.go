@@ -4,6 +4,7 @@ package archive
 
 import (
 	"archive/tar"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,8 @@ import (
 // The limits of what is read of an archive that a stranger has made.
 const (
 	maxEntries = 200_000
-	maxLinks   = 8 // links that lead to links
+	maxLinks   = 8     // links that lead to links
+	maxName    = 4_096 // the bytes of a name, as in Linux (path_resolution(7))
 )
 
 // tree tells where in an archive its files are.
@@ -35,7 +37,7 @@ func readTree(data io.ReaderAt, size int64) (*tree, error) {
 	t := &tree{data: data, files: map[string]file{}}
 	at := io.NewSectionReader(data, 0, size)
 	headers := tar.NewReader(at) // it seeks over the files
-	for {
+	for entries := 0; ; entries++ {
 		h, err := headers.Next()
 		if err == io.EOF {
 			return t, nil
@@ -43,8 +45,11 @@ func readTree(data io.ReaderAt, size int64) (*tree, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read archive: %w", err)
 		}
-		if len(t.files) == maxEntries {
+		if entries == maxEntries {
 			return nil, fmt.Errorf("archive has more than %d files", maxEntries)
+		}
+		if len(h.Name) > maxName || len(h.Linkname) > maxName {
+			return nil, fmt.Errorf("archive has a name of more than %d bytes: %.40q…", maxName, h.Name)
 		}
 		name := path.Join("/", h.Name)
 		switch h.Typeflag {
@@ -90,6 +95,14 @@ func (t *tree) open(name string) (*io.SectionReader, error) {
 func (t *tree) has(name string) bool {
 	_, err := t.open(name)
 	return err == nil
+}
+
+// decode reads JSON that a stranger has made.
+func decode(text []byte, to any) error {
+	if err := registry.CheckJSON(text); err != nil {
+		return err
+	}
+	return json.Unmarshal(text, to)
 }
 
 // read reads a small file.

@@ -60,7 +60,7 @@ func (r *Repository) askReferrers(ctx context.Context, subject digest.Digest, ar
 			return nil
 		}
 		var index ocispec.Index
-		if err := json.Unmarshal(text, &index); err != nil {
+		if err := decodeIndex(text, &index); err != nil {
 			return fmt.Errorf("read the answer: %w", err)
 		}
 		if found = append(found, index.Manifests...); len(found) > maxReferrers {
@@ -94,8 +94,16 @@ func (r *Repository) tagged(ctx context.Context, tag string) (ocispec.Index, err
 	if m.MediaType != ocispec.MediaTypeImageIndex {
 		return index, fmt.Errorf("the tag %s is no index of referrers but %s", tag, m.MediaType)
 	}
-	err = json.Unmarshal(m.text, &index)
+	err = decodeIndex(m.text, &index)
 	return index, err
+}
+
+// decodeIndex reads a list of referrers.
+func decodeIndex(text []byte, index *ocispec.Index) error {
+	if err := registry.CheckJSON(text); err != nil {
+		return err
+	}
+	return json.Unmarshal(text, index)
 }
 
 // referrer is what a manifest says for the list of its subject.
