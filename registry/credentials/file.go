@@ -166,6 +166,9 @@ func replace(path string, text []byte) (err error) {
 			os.Remove(temporary)
 		}
 	}()
+	if err := inherit(f, path); err != nil {
+		return err
+	}
 	if _, err := f.Write(text); err != nil {
 		return err
 	}
@@ -173,4 +176,23 @@ func replace(path string, text []byte) (err error) {
 		return err
 	}
 	return os.Rename(temporary, path)
+}
+
+// inherit gives a new file the owner and mode of the old one, if there is one: root that logs in for a user leaves the file to the user.
+// Only root can give files away, and others needn't. The mode of a file that everybody may read was nobody's choice for one with passwords.
+func inherit(f *os.File, path string) error {
+	var old unix.Stat_t
+	if err := unix.Stat(path, &old); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if err := f.Chown(int(old.Uid), int(old.Gid)); err != nil && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	if old.Mode&0o007 != 0 {
+		return nil
+	}
+	return f.Chmod(fs.FileMode(old.Mode & 0o770))
 }

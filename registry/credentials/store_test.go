@@ -17,6 +17,7 @@ import (
 
 	"github.com/docker/docker-credential-helpers/client"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // ann is a credential; its password has the separator in it.
@@ -423,4 +424,28 @@ func FuzzFile(f *testing.F) {
 			t.Errorf("%q became %q", text, written)
 		}
 	})
+}
+
+// TestOwnerAndMode has root change the file of a user whose group may read it: it stays theirs.
+func TestOwnerAndMode(t *testing.T) {
+	s := Store{File: write(t, `{}`)}
+	if err := os.Chmod(s.File, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	root := os.Geteuid() == 0
+	if root {
+		if err := os.Chown(s.File, 12345, 12346); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Put(t.Context(), "a.io", ann); err != nil {
+		t.Fatal(err)
+	}
+	var stat unix.Stat_t
+	if err := unix.Stat(s.File, &stat); err != nil {
+		t.Fatal(err)
+	}
+	if stat.Mode&0o777 != 0o640 || root && (stat.Uid != 12345 || stat.Gid != 12346) {
+		t.Errorf("mode %o, owner %d:%d", stat.Mode&0o777, stat.Uid, stat.Gid)
+	}
 }

@@ -20,10 +20,13 @@ const (
 	exclusive = unix.LOCK_EX
 )
 
+// private is the mode of files that are locked: whoever can open one can lock it, and keep all others waiting.
+const private = 0o600
+
 // lock takes the lock of the layout, which nobody holds for long. It is of flock(2) on a descriptor of its own, so it holds against
 // other goroutines as well as other processes.
 func (l *Layout) lock(how int) (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(l.dir, lockFile), os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(filepath.Join(l.dir, lockFile), os.O_RDWR|os.O_CREATE, private)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +51,7 @@ func flock(f *os.File, how int) error {
 // when it has the lock: who has the lock may move or remove it.
 func openLocked(ctx context.Context, path string) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, private)
 		if err != nil {
 			return nil, err
 		}

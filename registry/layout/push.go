@@ -80,6 +80,9 @@ func (l *Layout) publish(f *os.File, d ocispec.Descriptor) error {
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return err
 		}
+		if err := f.Chmod(0o644); err != nil { // a blob is for other programs, too
+			return err
+		}
 		return os.Rename(f.Name(), to)
 	})
 }
