@@ -3,7 +3,6 @@
 package server
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -55,12 +54,12 @@ func TestWithheldBody(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			s.patience = 50 * time.Millisecond
+			s.patience = time.Second
 			web := httptest.NewServer(s)
 			defer web.Close()
 			c := half(t, web.URL, "PUT", "/v2/a/manifests/latest", 1, "")
 			defer c.Close()
-			if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 				t.Fatal(err)
 			}
 			if answer, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 40") {
@@ -115,8 +114,8 @@ func TestDeadlines(t *testing.T) {
 		t.Fatalf("%d, with the deadlines %v", c.Code, c.read)
 	}
 	for i := range 3 {
-		if !c.read[i+1].After(c.read[i]) {
-			t.Error(fmt.Sprint("not moved on: ", c.read))
+		if c.read[i+1].Before(c.read[i]) {
+			t.Errorf("not moved on: %v", c.read)
 		}
 	}
 }

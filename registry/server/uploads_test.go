@@ -392,7 +392,7 @@ func TestStatusWaits(t *testing.T) {
 	go func() { answers <- r.do("GET", at, "") }()
 	select {
 	case got := <-answers:
-		t.Errorf("it does not wait: %v", got)
+		t.Fatalf("it does not wait: %v", got)
 	case <-time.After(100 * time.Millisecond): // long enough for an answer that does not wait
 	}
 	if err := os.WriteFile(u.file(), []byte("content"), 0o600); err != nil {
