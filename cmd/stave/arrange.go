@@ -17,6 +17,13 @@ func arrange(args []string, commands []*cli.Command) []string {
 		return args
 	}
 	arranged, rest := []string{args[0]}, args[1:]
+	for len(rest) > 0 && strings.HasPrefix(rest[0], "-") { // options for all commands
+		n := 1
+		if takesValue(rest[0], driverFlag()) {
+			n = min(2, len(rest))
+		}
+		arranged, rest = append(arranged, rest[:n]...), rest[n:]
+	}
 	var command *cli.Command
 	for len(rest) > 0 {
 		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(rest[0]) })
@@ -49,7 +56,7 @@ func split(words []string, command *cli.Command) (options, arguments []string) {
 			arguments = append(arguments, word)
 		default:
 			options = append(options, word)
-			if takesValue(word, command) && len(words) > 0 {
+			if takesValue(word, command.Flags...) && len(words) > 0 {
 				options, words = append(options, words[0]), words[1:]
 			}
 		}
@@ -58,7 +65,7 @@ func split(words []string, command *cli.Command) (options, arguments []string) {
 }
 
 // takesValue tells whether the word behind an option is its value; of joined short options (-qf) the last may take one.
-func takesValue(option string, command *cli.Command) bool {
+func takesValue(option string, flags ...cli.Flag) bool {
 	name := strings.TrimLeft(option, "-")
 	if strings.Contains(name, "=") {
 		return false
@@ -66,7 +73,7 @@ func takesValue(option string, command *cli.Command) bool {
 	if !strings.HasPrefix(option, "--") && len(name) > 1 {
 		name = name[len(name)-1:]
 	}
-	for _, flag := range command.Flags {
+	for _, flag := range flags {
 		if slices.Contains(flag.Names(), name) {
 			valued, ok := flag.(cli.DocGenerationFlag)
 			return ok && valued.TakesValue()

@@ -34,6 +34,10 @@ func TestArrange(t *testing.T) {
 		"image":                              "image",
 		"unknown x -f":                       "unknown x -f",
 		"--version images -q":                "--version images -q",
+		"--storage-driver vfs rmi a -f":      "--storage-driver vfs rmi -f -- a",
+		"-storage-driver=vfs images x -q":    "-storage-driver=vfs images -q -- x",
+		"--storage-driver vfs run box -a":    "--storage-driver vfs run box -a",
+		"--storage-driver":                   "--storage-driver",
 	} {
 		got := arrange(append([]string{"stave"}, strings.Fields(line)...), commands())
 		if diff := cmp.Diff(append([]string{"stave"}, strings.Fields(want)...), got); diff != "" {

@@ -4,10 +4,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/urfave/cli/v2"
 
+	"stave/container"
+	"stave/engine/containers"
 	"stave/engine/images"
 )
 
@@ -24,6 +28,7 @@ func commitCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "author", Aliases: []string{"a"}, Usage: "who made it, such as `\"Name <name@example.com>\"`"},
 			changeFlag(),
+			&cli.BoolFlag{Name: "pause", Aliases: []string{"p"}, Value: true, Usage: "pause a container that runs while its files are read"},
 			&cli.StringFlag{Name: "message", Aliases: []string{"m"}, Usage: "what the image's history says of it"},
 		},
 	}, 1, 2, layered(commitContainer))
@@ -47,10 +52,46 @@ func commitContainer(ctx context.Context, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	id, err := e.Images.Commit(ctx, images.Changed{Image: one.ImageID, Config: one.Config, Command: one.Command, Changes: one.Changes}, o)
+	changed := images.Changed{Image: one.ImageID, Config: one.Config, Command: one.Command, Changes: one.Changes}
+	if c.Bool("pause") && one.Status == containers.Running {
+		changed.Changes = func(ctx context.Context, w io.Writer) error {
+			defer pause(one)()
+			return one.Changes(ctx, w)
+		}
+	}
+	id, err := e.Images.Commit(ctx, changed, o)
 	if err != nil {
 		return fmt.Errorf("commit %s: %w", c.Args().First(), err)
 	}
 	fmt.Println(id)
 	return nil
+}
+
+// pause pauses a container that runs, and returns what lets it go on. One that can't be paused, since it has no cgroup, is read as it runs.
+func pause(one *containers.Container) (resume func()) {
+	err := instance(one, (*container.Instance).Pause)
+	switch {
+	case errors.Is(err, container.ErrNotExist), errors.Is(err, container.ErrNotRunning): // it has ended, or somebody has paused it
+		return func() {}
+	case err != nil:
+		notice(fmt.Sprintf("container %s is read while it runs: %v", one.Name, err))
+		return func() {}
+	}
+	return func() {
+		if err := instance(one, (*container.Instance).Resume); err != nil {
+			notice(fmt.Sprintf("container %s stays paused: %v", one.Name, err))
+		}
+	}
+}
+
+// instance does something with a container as the runtime knows it.
+func instance(one *containers.Container, do func(*container.Instance) error) error {
+	i, err := container.Find(one.RunRoot(), one.ID)
+	if i != nil {
+		defer i.Close()
+	}
+	if err != nil {
+		return err
+	}
+	return do(i)
 }

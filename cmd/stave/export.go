@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -60,16 +61,19 @@ func writeOutput(name string, write func(io.Writer) error) error {
 	return writeWhole(name, write)
 }
 
-// writeWhole writes a file beside its place and renames it.
+// writeWhole writes a file beside its place, under a name that nobody has taken or can foretell, and renames it.
 func writeWhole(name string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
 	if err != nil {
 		return fmt.Errorf("-o %s: %w", name, err)
 	}
-	if err := errors.Join(buffered(f, write), f.Close()); err != nil {
+	if err = errors.Join(buffered(f, write), f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return os.Rename(f.Name(), name)
+	return nil
 }
 
 // buffered lets write write in large pieces.

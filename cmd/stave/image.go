@@ -6,12 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/signal"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"stave/engine/images"
 	"stave/registry"
@@ -60,7 +58,7 @@ func verb(c *cli.Command, least, most int, do func(ctx context.Context, c *cli.C
 		if n := c.NArg(); n < least || most >= 0 && n > most {
 			return wrongArguments(c)
 		}
-		ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM)
+		ctx, stop := interruptible(c.Context)
 		defer stop()
 		err := do(ctx, c)
 		var exit exitError

@@ -65,7 +65,7 @@ func TestImageKilled(t *testing.T) {
 			}
 			killed(t, staveIn(state, c.do...), time.Duration(random.Int64N(int64(took))))
 			whole(t, state)
-			if got := inState(t, state, c.do...); got.code != 0 && !strings.Contains(got.err, "no such image") {
+			if got := inState(t, state, c.do...); got.code != 0 && !(what == "rmi" && strings.Contains(got.err, "no such image")) {
 				t.Errorf("%s after a kill: %s", what, got.err)
 			}
 			whole(t, state)

@@ -3,12 +3,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -46,7 +44,7 @@ func pruneImages(ctx context.Context, c *cli.Context) error {
 			what = "all images without at least one container associated to them"
 		}
 		fmt.Printf("WARNING! This will remove %s.\n", what)
-		if err := confirm(os.Stdin); err != nil {
+		if err := confirm(ctx); err != nil {
 			return err
 		}
 	}
@@ -65,9 +63,9 @@ func pruneImages(ctx context.Context, c *cli.Context) error {
 }
 
 // confirm asks whether to go on; anything but y means no.
-func confirm(answers io.Reader) error {
+func confirm(ctx context.Context) error {
 	fmt.Print("Are you sure you want to continue? [y/N] ")
-	answer, err := bufio.NewReader(answers).ReadString('\n')
+	answer, err := line(ctx)
 	if err != nil && err != io.EOF {
 		return err
 	}

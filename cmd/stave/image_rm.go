@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/urfave/cli/v2"
 
 	"stave/engine/images"
@@ -35,26 +37,36 @@ func removeImages(ctx context.Context, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	force := c.Bool("force")
+	force, fatal := c.Bool("force"), false
 	var failed []error
 	for _, word := range c.Args().Slice() {
-		if wanted != nil {
-			image, err := store.Find(ctx, word)
-			if err == nil {
-				err = image.For(wanted)
-			}
-			if err != nil {
-				failed = append(failed, err)
-				continue
-			}
-		}
-		removed, err := store.Remove(ctx, word, force)
-		printRemoved("Untagged: ", "Deleted: ", removed)
-		if err != nil && !(force && errors.Is(err, images.ErrNotFound)) {
+		if err := removeImage(ctx, store, word, wanted, force); err != nil {
 			failed = append(failed, err)
+			fatal = fatal || !errors.Is(err, images.ErrNotFound)
 		}
 	}
-	return errors.Join(failed...)
+	err = errors.Join(failed...)
+	if err != nil && force && !fatal { // told, and no failure, as docker has it
+		fmt.Fprintln(os.Stderr, "stave:", err)
+		return nil
+	}
+	return err
+}
+
+// removeImage removes one image, if it is for the platform that is wanted.
+func removeImage(ctx context.Context, store *images.Images, word string, wanted *ocispec.Platform, force bool) error {
+	if wanted != nil {
+		image, err := store.Find(ctx, word)
+		if err == nil {
+			err = image.For(wanted)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	removed, err := store.Remove(ctx, word, force)
+	printRemoved("Untagged: ", "Deleted: ", removed)
+	return err
 }
 
 // printRemoved prints names and IDs, a line each.

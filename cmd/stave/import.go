@@ -60,7 +60,7 @@ func importImage(ctx context.Context, c *cli.Context) error {
 // openSource opens standard input, a URL, or a file.
 func openSource(ctx context.Context, name string) (io.ReadCloser, error) {
 	if name == "-" {
-		return os.Stdin, nil
+		return input(ctx), nil
 	}
 	if u, err := url.Parse(name); err != nil || u.Scheme != "http" && u.Scheme != "https" {
 		return os.Open(name)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -33,15 +34,11 @@ func loadImages(ctx context.Context, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	in := os.Stdin
-	if name := c.String("input"); name != "" {
-		if in, err = os.Open(name); err != nil {
-			return err
-		}
-		defer in.Close()
-	} else if isTerminal(in) {
-		return errors.New("standard input is a terminal: name an archive with -i, or redirect the input")
+	in, err := openArchive(ctx, c.String("input"))
+	if err != nil {
+		return err
 	}
+	defer in.Close()
 	store, err := openImages(c)
 	if err != nil {
 		return err
@@ -65,4 +62,15 @@ func loadImages(ctx context.Context, c *cli.Context) error {
 		}
 	}
 	return err
+}
+
+// openArchive opens an archive by its name, or standard input.
+func openArchive(ctx context.Context, name string) (io.ReadCloser, error) {
+	switch {
+	case name != "":
+		return os.Open(name)
+	case isTerminal(os.Stdin):
+		return nil, errors.New("standard input is a terminal: name an archive with -i, or redirect the input")
+	}
+	return input(ctx), nil
 }

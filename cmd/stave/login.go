@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +52,7 @@ func login(ctx context.Context, c *cli.Context) error {
 	return nil
 }
 
-// loginCredential is what the options say of the user, or what is known of him, or what he types.
+// loginCredential is what the options say of the user, or what he types; of one who isn't named, what is known.
 func loginCredential(ctx context.Context, c *cli.Context, store credentials.Store, host string) (credentials.Credential, error) {
 	credential := credentials.Credential{Username: c.String("username"), Password: c.String("password")}
 	fromInput := c.Bool("password-stdin")
@@ -66,45 +65,45 @@ func loginCredential(ctx context.Context, c *cli.Context, store credentials.Stor
 		fmt.Fprintln(os.Stderr, "WARNING! Using --password via the CLI is insecure. Use --password-stdin.")
 		return credential, nil
 	case fromInput:
-		text, err := io.ReadAll(io.LimitReader(os.Stdin, 1<<16))
+		text, err := io.ReadAll(io.LimitReader(input(ctx), 1<<16))
 		credential.Password = strings.TrimRight(string(text), "\r\n")
 		if err == nil && credential.Password == "" {
 			err = errors.New("--password-stdin: standard input is empty")
 		}
 		return credential, err
 	}
-	if known, err := store.Get(ctx, host); err == nil && !known.Empty() && (credential.Username == "" || credential.Username == known.Username) {
+	if known, err := store.Get(ctx, host); err == nil && !known.Empty() && credential.Username == "" {
 		fmt.Println("Authenticating with existing credentials...")
 		if _, err := registryClient().Login(ctx, host, known); err == nil {
 			return known, nil
 		}
 	}
-	return typed(credential, host)
+	return typed(ctx, credential, host)
 }
 
 // typed asks on the terminal for what is missing.
-func typed(credential credentials.Credential, host string) (credentials.Credential, error) {
+func typed(ctx context.Context, credential credentials.Credential, host string) (credentials.Credential, error) {
 	in := int(os.Stdin.Fd())
 	if !term.IsTerminal(in) {
 		return credential, errors.New("there is no terminal to ask for user and password on: give --username and --password-stdin")
 	}
 	if credential.Username == "" {
 		fmt.Printf("Username for %s: ", host)
-		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		name, err := line(ctx)
 		if err != nil {
 			return credential, fmt.Errorf("read the user's name: %w", err)
 		}
-		if credential.Username = strings.TrimSpace(line); credential.Username == "" {
+		if credential.Username = strings.TrimSpace(name); credential.Username == "" {
 			return credential, errors.New("the user's name is empty")
 		}
 	}
 	fmt.Print("Password: ")
-	password, err := term.ReadPassword(in)
+	password, err := hidden(ctx, in)
 	fmt.Println()
 	if err != nil {
 		return credential, fmt.Errorf("read the password: %w", err)
 	}
-	if credential.Password = string(password); credential.Password == "" {
+	if credential.Password = password; credential.Password == "" {
 		return credential, errors.New("the password is empty")
 	}
 	return credential, nil
