@@ -186,7 +186,10 @@ func (o Overlay) Changes(ctx context.Context, s Stack, w io.Writer) (err error) 
 	if s.ReadOnly {
 		return fmt.Errorf("overlay: %s: a read-only root has no changes", s.Dir)
 	}
-	options := layer.Options{UserXattr: o.UserXattr}
+	options := layer.Options{UserXattr: o.UserXattr, Below: filepath.Join(s.Dir, "empty", "0")}
+	if n := len(s.Layers); n > 0 {
+		options.Below = s.Layers[n-1].Path
+	}
 	if o.Metacopy {
 		view, done, err := o.View(ctx, s)
 		if err != nil {

@@ -80,7 +80,11 @@ func (c *comparison) directories(ctx context.Context, path string) error {
 			return err
 		}
 		_, both := slices.BinarySearch(oldNames, name)
-		if err := c.file(ctx, before, after, name, both); err != nil {
+		err := c.file(ctx, before, after, name, both)
+		switch gone := vanished(after, name, err); {
+		case gone && both:
+			c.add(Deleted, join(path, name))
+		case err != nil && !gone:
 			return named(join(path, name), err)
 		}
 	}
@@ -139,6 +143,9 @@ func (c *comparison) all(ctx context.Context, path string) error {
 		}
 		if err == nil {
 			err = c.added(ctx, &f)
+		}
+		if vanished(dir, name, err) {
+			continue
 		}
 		if err != nil {
 			return named(join(path, name), err)

@@ -22,6 +22,13 @@ func Diff(ctx context.Context, w io.Writer, old, new string, o Options) (err err
 		return fmt.Errorf("pack a layer: %w", err)
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
+	root, err := p.tree.find("")
+	if err == nil {
+		err = p.root(&root, old)
+	}
+	if err != nil {
+		return fmt.Errorf("pack a layer of %s: %w", new, err)
+	}
 	for _, c := range withGroups(changes, groups) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -36,21 +43,30 @@ func Diff(ctx context.Context, w io.Writer, old, new string, o Options) (err err
 	return nil
 }
 
-// change writes the entry of one change.
+// change writes the entry of one change. A file that was removed since is deleted, too.
 func (p *packer) change(c Change) error {
 	above, base := split(c.Path[1:])
 	if c.Kind == Deleted {
 		return p.mark(join(above, whiteoutPrefix+base))
 	}
 	dir, err := p.tree.strict(above)
+	if missing(err) {
+		return nil // with the directory
+	}
 	if err != nil {
 		return err
 	}
 	f, err := lookup(dir, base)
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.write(dir, &f, false)
 	}
-	return p.write(dir, &f, false)
+	switch gone := p.vanished(dir, base, err); {
+	case gone && c.Kind == Changed:
+		return p.mark(join(above, whiteoutPrefix+base))
+	case gone:
+		return nil
+	}
+	return err
 }
 
 // withGroups adds to the changes all other names of files that changed: the layer must have all, for a link in it can't lead to a
@@ -136,13 +152,14 @@ func (l links) walk(ctx context.Context, t *tree, path string) error {
 	defer closeQuietly(dir)
 	for _, name := range names {
 		f, err := stat(dir, name)
+		if err == nil && f.isDir() {
+			err = l.walk(ctx, t, f.path)
+		}
+		if vanished(dir, name, err) {
+			continue
+		}
 		if err != nil {
 			return named(f.path, err)
-		}
-		if f.isDir() {
-			if err := l.walk(ctx, t, f.path); err != nil {
-				return err
-			}
 		}
 		if f.linked() {
 			l.of[f.path] = f.inode()

@@ -24,6 +24,9 @@ type Options struct {
 	// View is where overlay shows the folder that Pack reads together with the layers below. Pack reads there what the folder has only
 	// a reference to (metacopy, redirect_dir); without a View such files are an error.
 	View string
+	// Below is the folder of the layer below the one that Pack writes. Where the root is another one than that folder, Pack writes an entry
+	// for it; without Below it writes none.
+	Below string
 	// Notice, if set, is told of all that was left out, and why. It is called by the goroutine that unpacks or packs.
 	Notice func(path, why string)
 	// Limits end Unpack at archives that are too large.

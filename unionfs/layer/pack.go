@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"time"
 
@@ -33,6 +34,9 @@ func Pack(ctx context.Context, w io.Writer, dir string, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
 	root, err := p.tree.find("")
+	if err == nil && o.Below != "" {
+		err = p.root(&root, o.Below)
+	}
 	if err == nil {
 		err = p.inside(ctx, &root, true)
 	}
@@ -83,11 +87,52 @@ func (p *packer) inside(ctx context.Context, parent *file, overlay bool) error {
 		} else if err == nil {
 			err = p.pack(ctx, dir, &f, overlay)
 		}
+		if p.vanished(dir, name, err) {
+			continue
+		}
 		if err != nil {
 			return named(join(parent.path, name), err)
 		}
 	}
 	return nil
+}
+
+// vanished says whether an error comes from a file that is no longer there, and forgets that other names could be links to it.
+func (p *packer) vanished(dir place, name string, err error) bool {
+	if !vanished(dir, name, err) {
+		return false
+	}
+	maps.DeleteFunc(p.links, func(_ inode, first string) bool { return first == join(dir.path, name) })
+	return true
+}
+
+// vanished says whether an error comes from a file that was removed after its directory was read: a container may run meanwhile.
+func vanished(dir place, name string, err error) bool {
+	var s unix.Stat_t
+	return errors.Is(err, unix.ENOENT) && unix.Fstatat(dir.fd, name, &s, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
+}
+
+// root writes an entry for the root, if it is another one than that of the tree below. Times alone don't count: any new file changes them.
+func (p *packer) root(now *file, below string) error {
+	t, err := openTree(below)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	was, err := t.find("")
+	if err != nil {
+		return err
+	}
+	was.Mtim = now.Mtim
+	if sameAttributes(&was, now) {
+		return nil
+	}
+	h, err := p.header(now)
+	if err != nil {
+		return err
+	}
+	h.Name = "./"
+	return p.archive.WriteHeader(h)
 }
 
 // named adds the path of a file to an error, unless one further down did.
