@@ -375,7 +375,7 @@ func TestInspectLikeDocker(t *testing.T) {
 	object := images.Details{
 		ID: idOf("x").String(), RepoTags: []string{"x:latest"}, RepoDigests: []string{}, Created: "2026-01-02T03:04:05Z", Os: "linux", Architecture: "amd64", Size: 4711,
 		Config:      images.Settings{ImageConfig: ocispec.ImageConfig{Cmd: []string{"sh", "-c", "a && b <c>"}, Labels: map[string]string{"a": "b"}}},
-		GraphDriver: images.GraphDriver{Name: "overlay", Data: map[string]string{"UpperDir": "/x"}}, RootFS: images.RootFS{Type: "layers", Layers: []digest.Digest{idOf("a")}},
+		GraphDriver: images.GraphDriver{Data: map[string]string{"UpperDir": "/x"}}, RootFS: images.RootFS{Type: "layers", Layers: []digest.Digest{idOf("a")}},
 	}
 	docker := daemon(t, map[string]any{"/images/x/json": object})
 	for _, format := range []string{

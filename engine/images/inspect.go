@@ -12,7 +12,8 @@ import (
 	"stave/registry"
 )
 
-// Details are what docker image inspect shows, under the same names (Docker Engine API 1.50, ImageInspect).
+// Details are what docker image inspect shows, under the same names (Docker Engine API 1.50, ImageInspect), as far as it is known here: when
+// an image got its last name is not.
 type Details struct {
 	ID            string `json:"Id"`
 	RepoTags      []string
@@ -30,25 +31,18 @@ type Details struct {
 	Size          int64
 	GraphDriver   GraphDriver
 	RootFS        RootFS
-	Metadata      Metadata
 	Descriptor    ocispec.Descriptor
 }
 
-// GraphDriver tells where the unpacked layers are.
+// GraphDriver tells where the unpacked layers are. It has no Name: all drivers use the same layers, and each container has its own.
 type GraphDriver struct {
 	Data map[string]string
-	Name string
 }
 
 // RootFS lists the diff IDs of the layers.
 type RootFS struct {
 	Type   string
 	Layers []digest.Digest `json:",omitempty"`
-}
-
-// Metadata is what the store knows of an image beside its configuration.
-type Metadata struct {
-	LastTagTime time.Time
 }
 
 // Inspect tells all about an image.
@@ -93,7 +87,7 @@ func (s *Images) graph(image *Image) GraphDriver {
 		}
 		upper = layer.Path
 	}
-	g := GraphDriver{Name: "overlay", Data: map[string]string{}}
+	g := GraphDriver{Data: map[string]string{}}
 	if upper != "" {
 		g.Data["UpperDir"] = upper
 	}

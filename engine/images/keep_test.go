@@ -4,6 +4,7 @@ package images_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -89,5 +90,21 @@ func TestCommitKeepsBase(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(w.state, "images/blobs/sha256", layer.Digest.Encoded())); err != nil {
 			t.Errorf("a blob of the image that was made: %v", err)
 		}
+	}
+}
+
+// TestInspectSaysWhatIsKnown inspects an image: nothing is said of a driver, or of the time of its last name, since nobody knows them.
+func TestInspectSaysWhatIsKnown(t *testing.T) {
+	w := newWorld(t)
+	w.put("docker.io/library/app", spec{layers: []map[string]string{{"a": "one"}}}, "latest")
+	w.pull("app")
+	image := w.find("app")
+	var got struct{ GraphDriver, Metadata map[string]any }
+	if err := json.Unmarshal(encode(t, w.Inspect(image)), &got); err != nil {
+		t.Fatal(err)
+	}
+	upper := filepath.Join(w.state, "layers", image.Chain()[0].Encoded(), "fs")
+	if diff := cmp.Diff(map[string]any{"Data": map[string]any{"UpperDir": upper}}, got.GraphDriver); diff != "" || got.Metadata != nil {
+		t.Errorf("metadata %v; the driver, -want +got:\n%s", got.Metadata, diff)
 	}
 }
