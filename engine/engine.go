@@ -50,7 +50,11 @@ func Open(state string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Containers, err = containers.Open(state, o.Run, e.Images.Layers(), func(name string) (unionfs.Driver, error) { return findDriver(name) })
+	var drivers []unionfs.Driver
+	for _, d := range Drivers() {
+		drivers = append(drivers, d)
+	}
+	e.Containers, err = containers.Open(state, o.Run, e.Images.Layers(), drivers)
 	return e, err
 }
 
@@ -76,7 +80,7 @@ type Driver interface {
 func Drivers() []Driver {
 	// Root of a user namespace only may not set the marks of a real root.
 	ordinary := !cgroups.Root()
-	return []Driver{unionfs.Overlay{UserXattr: ordinary}, btrfs.Driver{}, vfs.Driver{}, fuse.Driver{UserXattr: ordinary}}
+	return []Driver{unionfs.Overlay{UserXattr: ordinary}, btrfs.Driver{UserXattr: ordinary}, vfs.Driver{UserXattr: ordinary}, fuse.Driver{UserXattr: ordinary}}
 }
 
 // findDriver returns a driver by its name.

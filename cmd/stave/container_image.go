@@ -71,11 +71,16 @@ func withImage(c *cli.Context, args []string, keep bool, use func(b *container.B
 		if !ran { // nothing of it was seen by anybody
 			made.AutoRemove = true
 		}
-		err = finish(made, err)
+		finish(made, err)
 	}()
 	if err := writeID(c.String("cidfile"), made.ID); err != nil {
 		return err
 	}
+	defer func() {
+		if file := c.String("cidfile"); file != "" && !ran {
+			os.Remove(file)
+		}
+	}()
 	view, release, err := made.ImageView(c.Context)
 	if err != nil {
 		return err
@@ -92,13 +97,13 @@ func withImage(c *cli.Context, args []string, keep bool, use func(b *container.B
 	return use(b, container.Options{ID: made.ID, Root: made.RunRoot()})
 }
 
-// finish notes how a container ended; err is what use or the preparation returned.
-func finish(made *containers.Container, err error) error {
+// finish notes how a container ended; err is what use or the preparation returned. What goes wrong here is told, and changes nothing about
+// the exit code of the container's command.
+func finish(made *containers.Container, err error) {
 	code, why := codeOf(err)
-	if e := made.Exited(context.WithoutCancel(context.Background()), code, why); e != nil {
-		return errors.Join(err, e)
+	if e := made.Exited(context.Background(), code, why); e != nil {
+		notice(fmt.Sprintf("container %s: %v", made.Name, e))
 	}
-	return err
 }
 
 // codeOf splits an error of run into the exit code and what else there is to say.
@@ -234,12 +239,7 @@ func imageBundle(c *cli.Context, made *containers.Container, view string) (*cont
 	if s.WorkingDir != "" && !path.IsAbs(s.WorkingDir) {
 		s.WorkingDir = "/" + s.WorkingDir
 	}
-	b, err := s.Bundle()
-	if err != nil {
-		return nil, err
-	}
-	b.Spec.Annotations = config.Labels
-	return b, nil
+	return s.Bundle()
 }
 
 // writeID keeps a container's id for scripts.
