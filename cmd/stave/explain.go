@@ -86,8 +86,9 @@ func explainImage(w io.Writer, b *container.Bundle, o container.Options, image s
 		return errors.New("--shell: this storage driver makes the root file system itself, by copies or a program of its own: no command in a script does that; choose --storage-driver overlay")
 	}
 	folder := filepath.Dir(b.Spec.Root.Path)
-	plant := "export dir=$(mktemp -d)\ntrap 'rm -r \"$dir\"' EXIT\nchmod 755 \"$dir\"\n" +
-		"mkdir \"$dir\"/diff \"$dir\"/work \"$dir\"/empty \"$dir\"/empty/0 \"$dir\"/empty/1 \"$dir\"/layers \"$dir\"/merged\nexport root=$dir/merged\n"
+	var plant strings.Builder
+	plant.WriteString("export dir=$(mktemp -d)\ntrap 'rm -r \"$dir\"' EXIT\nchmod 755 \"$dir\"\n" +
+		"mkdir \"$dir\"/diff \"$dir\"/work \"$dir\"/empty \"$dir\"/empty/0 \"$dir\"/empty/1 \"$dir\"/layers \"$dir\"/merged\nexport root=$dir/merged\n")
 	links, err := filepath.Glob(filepath.Join(folder, "layers", "*"))
 	if err != nil {
 		return err
@@ -97,14 +98,14 @@ func explainImage(w io.Writer, b *container.Bundle, o container.Options, image s
 		if err != nil {
 			return err
 		}
-		plant += "ln -s " + container.Quote(layer) + " \"$dir\"/layers/" + filepath.Base(link) + "\n"
+		plant.WriteString("ln -s " + container.Quote(layer) + " \"$dir\"/layers/" + filepath.Base(link) + "\n")
 	}
 	inside := `"$dir"`
 	if container.Quote(folder) != folder {
 		inside = `'"$dir"'` // the script has the path between single quotes
 	}
 	_, err = strings.NewReplacer(
-		"export root="+container.Quote(b.Spec.Root.Path)+"\n", plant, "undo=:;", `undo='rm -r "$dir"';`,
+		"export root="+container.Quote(b.Spec.Root.Path)+"\n", plant.String(), "undo=:;", `undo='rm -r "$dir"';`,
 		"The container of "+b.Dir, "The container of the image "+image, folder, inside,
 	).WriteString(w, script)
 	return err
