@@ -38,7 +38,6 @@ func leftOut() map[string]string {
 		"image pull --disable-content-trust": trust, "image push --disable-content-trust": trust,
 		"images --tree": tree, "image ls --tree": tree,
 		"rmi --no-prune": "stave keeps no untagged parents", "image rm --no-prune": "stave keeps no untagged parents",
-		"commit --pause": "a container's changes are read from its own folder: nothing has to stand still for that",
 	}
 }
 
