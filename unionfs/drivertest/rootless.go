@@ -3,6 +3,7 @@
 package drivertest
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,8 @@ func Rootless(t *testing.T, need func()) bool {
 	t.Cleanup(func() { os.RemoveAll(temp) })
 	command(t, "chmod", "a+rx", filepath.Dir(program), filepath.Dir(filepath.Dir(program)), program)
 	child := exec.Command("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
-		"unshare", "--user", "--map-root-user", "--mount", program, "-test.v", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
+		"unshare", "--user", "--map-root-user", "--mount", program, "-test.v", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$",
+		"-test.skip="+flag.Lookup("test.skip").Value.String())
 	child.Dir = "/"
 	child.Env = append(os.Environ(), rootlessVariable+"=1", "TMPDIR="+temp)
 	if output, err := child.CombinedOutput(); err != nil || !strings.Contains(string(output), "\n--- PASS: "+t.Name()) {
