@@ -164,7 +164,7 @@ func testSeek(t *testing.T, s registry.Store) {
 	defer r.Close()
 	seeker, is := r.(io.Seeker)
 	if !is {
-		t.Skip("its readers can't seek")
+		t.Skip("not of this one: its readers can't seek")
 	}
 	for _, at := range []int64{0, 150_000, 10, 200_000, 0} {
 		if to, err := seeker.Seek(at, io.SeekStart); err != nil || to != at {
@@ -180,7 +180,7 @@ func testSeek(t *testing.T, s registry.Store) {
 func testIngest(t *testing.T, s registry.Store) {
 	i, is := s.(registry.Ingester)
 	if !is {
-		t.Skip("it wants digests")
+		t.Skip("not of this one: it wants digests")
 	}
 	data := Bytes(t.Name(), 700_000)
 	got, err := i.Ingest(t.Context(), "text/plain", bytes.NewReader(data))

@@ -100,7 +100,7 @@ func testOperations(t *testing.T, s Suite) {
 	}
 	t.Run("as root", func(t *testing.T) {
 		if s.Layer.SkipOwners {
-			t.Skip("an ordinary user has one identity and makes no devices")
+			t.Skip("not of this one: an ordinary user has one identity and makes no devices")
 		}
 		w.in(t).checkOperations(base, []Operation{
 			{Verb: "chown", Path: "etc/passwd", N: 77},

@@ -126,14 +126,14 @@ func testViews(t *testing.T, s Suite) {
 func testRunning(t *testing.T, s Suite) {
 	layered, ok := s.Driver.(unionfs.Layered)
 	if !ok {
-		t.Skip("what is written is in no layer")
+		t.Skip("not of this one: what is written is in no layer")
 	}
 	w := newWorld(t, s)
 	base := w.base()
 	c := w.container(base, w.second(base))
 	upper, ok := layered.Upper(c)
 	if !ok {
-		t.Skip("what is written is no layer by itself")
+		t.Skip("not of this one: what is written is no layer by itself")
 	}
 	running := c
 	running.Layers, running.ReadOnly = append(slices.Clone(c.Layers), upper), true
