@@ -4,13 +4,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
 
-	"stave/container"
 	"stave/engine/containers"
 	"stave/engine/images"
 )
@@ -69,29 +67,14 @@ func commitContainer(ctx context.Context, c *cli.Context) error {
 
 // pause pauses a container that runs, and returns what lets it go on. One that can't be paused, since it has no cgroup, is read as it runs.
 func pause(one *containers.Container) (resume func()) {
-	err := instance(one, (*container.Instance).Pause)
-	switch {
-	case errors.Is(err, container.ErrNotExist), errors.Is(err, container.ErrNotRunning): // it has ended, or somebody has paused it
-		return func() {}
-	case err != nil:
+	goOn, err := one.Pause()
+	if err != nil {
 		notice(fmt.Sprintf("container %s is read while it runs: %v", one.Name, err))
 		return func() {}
 	}
 	return func() {
-		if err := instance(one, (*container.Instance).Resume); err != nil {
-			notice(fmt.Sprintf("container %s stays paused: %v", one.Name, err))
+		if err := goOn(); err != nil {
+			notice(err.Error())
 		}
 	}
-}
-
-// instance does something with a container as the runtime knows it.
-func instance(one *containers.Container, do func(*container.Instance) error) error {
-	i, err := container.Find(one.RunRoot(), one.ID)
-	if i != nil {
-		defer i.Close()
-	}
-	if err != nil {
-		return err
-	}
-	return do(i)
 }

@@ -6,6 +6,7 @@
 //	  ID/
 //	    container.json   what it is: image, layers, driver, command, how it ended
 //	    lock             flocked by whoever changes it, and by the stave that runs it, as long as it lives
+//	    paused           while a command has paused it, flocked by that
 //	    diff/ work/ …    what its driver keeps: the writable layer
 //	    merged/          where its root file system is mounted, in its own mount namespace only
 //

@@ -268,6 +268,9 @@ func (c *Containers) sweepOne(ctx context.Context, dir string) {
 	case !temporary && (r.Status == Created || r.Status == Exited) && !r.AutoRemove:
 		return
 	}
+	if r.Status == Running {
+		(&Container{Record: r, store: c, dir: dir}).resumeLeft()
+	}
 	lock, err := lockFile(filepath.Join(dir, lockName), 0)
 	if temporary && errors.Is(err, fs.ErrNotExist) && !isRoot(filepath.Base(dir)) {
 		os.RemoveAll(dir) // who has the turn sees no folder without a lock but those that were left
