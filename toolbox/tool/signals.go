@@ -4,6 +4,7 @@ package tool
 
 import (
 	"encoding/binary"
+	"os"
 	"os/signal"
 	"reflect"
 	"runtime"
@@ -13,7 +14,15 @@ import (
 
 // DefaultSignal gives a signal back to the kernel, with the action SIG_DFL; see signal(7) and rt_sigaction(2). The Go
 // runtime keeps a handler of its own for it, which signal.Reset does not take away. A later signal.Notify works as ever.
+//
+// For the first process of a PID namespace the kernel drops signals with that action (pid_namespaces(7)), but not one that comes while the
+// main thread blocks it, as Go does when it forks: another thread then ends the process. So there the signal is caught and
+// dropped here; what the process executes gets SIG_DFL all the same.
 func DefaultSignal(sig unix.Signal) {
+	if os.Getpid() == 1 {
+		signal.Notify(make(chan os.Signal, 1), sig) // nobody reads it
+		return
+	}
 	signal.Ignore(sig) // makes the runtime forget its handler, so that Notify installs it again
 	// struct sigaction of the kernel, all zero: SIG_DFL, no flags, an empty mask. 32 bytes hold it on every machine.
 	action := new([32]byte)
